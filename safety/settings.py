@@ -1,0 +1,142 @@
+"""Django's settings. Every value is read once, as env(NAME, default); the defaults suit a laptop."""
+
+from pathlib import Path
+
+from safety.database import database_from_url
+from safety.env import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(env("VAR", str(BASE_DIR / "var")))  # the database file and the photos live here unless told otherwise
+VAR.mkdir(parents=True, exist_ok=True)
+
+LOCAL_SECRET = "local-only-secret-key-that-serves-loopback"
+SECRET_KEY = env("SECRET_KEY", LOCAL_SECRET)
+DEBUG = env("DEBUG", False)
+ALLOWED_HOSTS = env("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [origin for origin in env("TRUSTED_ORIGINS", "").split(",") if origin]
+DEMO = env("DEMO", False)  # a demo district beyond loopback must be wanted: see safety/checks.py
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.admin",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "axes",
+    "safety",
+    "inspections",
+    "sync",
+]
+AUTH_USER_MODEL = "safety.Person"
+ROOT_URLCONF = "safety.urls"
+ASGI_APPLICATION = "safety.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "safety.access.PostBackend"]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASE_URL = env("DATABASE_URL", f"sqlite:///{VAR / 'safety.sqlite3'}")
+DATABASES = {"default": database_from_url(DATABASE_URL)}
+
+REDIS_URL = env("REDIS_URL", "")
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = env("LOGIN_TRIES", 5)
+AXES_COOLOFF_TIME = env("LOGIN_COOLOFF_HOURS", 1)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # schools share one address: never lock on it alone
+AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_RESET_ON_SUCCESS = True
+AXES_HTTP_RESPONSE_CODE = 429
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env("HTTPS", False)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "safety.authentication.DeviceTokenAuthentication",
+        "safety.authentication.DeskSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "safety.errors.drf_problem",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "校安巡检 API",
+    "DESCRIPTION": "校园安全督查:检查、照片、预警、整改、同步。",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+LANGUAGE_CODE = "zh-hans"
+TIME_ZONE = "Asia/Shanghai"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+WHITENOISE_USE_FINDERS = True
+
+BLOBS = Path(env("BLOBS", str(VAR / "blobs")))  # photo bytes as taken, by SHA-256; private
+PHOTO_MAX_BYTES = env("PHOTO_MAX_BYTES", 25_000_000)
+PHOTO_MAX_PIXELS = env("PHOTO_MAX_PIXELS", 60_000_000)
+ALERT_ACK_MINUTES = env("ALERT_ACK_MINUTES", 5)
+
+# Dotted strings, as apps and URLs are: the ground names who stands on it without importing them.
+JOBS = [
+    "safety.jobs.escalate",
+    "safety.jobs.deliver",
+    "inspections.jobs.derive_photos",
+    "inspections.jobs.sweep_blobs",
+    "sync.jobs.drain_deferred",
+]
+WORK_IN_SERVER = env("WORK_IN_SERVER", True)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
+}
