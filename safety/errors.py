@@ -1,20 +1,8 @@
 """Problems: what a door answers when it will not do a thing (RFC 9457), one family for the web and for push.
 
 A Problem carries a stable English code for programs and a Chinese sentence for people. The same object leaves as
-`application/problem+json` at the web's doors and sits in the verdict of a pushed operation.
+`application/problem+json` at the web's doors (safety/handlers.py) and sits in the verdict of a pushed operation.
 """
-
-import json
-import logging
-
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponse
-from rest_framework import exceptions
-from rest_framework.views import exception_handler
-
-log = logging.getLogger(__name__)
-
-PROBLEM_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
@@ -92,52 +80,6 @@ class Busy(Problem):
     code, status, message, retryable = "busy", 503, "服务器正忙,内容没有保存,请稍后重试。", True
 
 
-def problem_response(problem: Problem) -> HttpResponse:
-    """`application/problem+json` with the problem's status; bytes depend on the problem alone."""
-    body = json.dumps(problem.as_json(), ensure_ascii=False).encode()
-    response = HttpResponse(body, status=problem.status, content_type=PROBLEM_TYPE)
-    if "retry_after" in problem.more:
-        response["Retry-After"] = str(problem.more["retry_after"])
-    return response
-
-
-def drf_problem(exc: Exception, context: dict) -> HttpResponse | None:
-    """DRF's EXCEPTION_HANDLER: ours as they are, DRF's own translated; anything else stays a 500."""
-    problem = as_problem(exc)
-    if problem is None:
-        return exception_handler(exc, context)
-    log.info("refused code=%s status=%s path=%s", problem.code, problem.status, context["request"].path)
-    response = problem_response(problem)
-    if isinstance(exc, exceptions.APIException):
-        for name, value in (("WWW-Authenticate", getattr(exc, "auth_header", None)), ("Retry-After", getattr(exc, "wait", None))):
-            if value is not None:
-                response[name] = str(int(value) + 1 if name == "Retry-After" else value)
-    return response
-
-
-def as_problem(exc: Exception) -> Problem | None:
-    """The Problem that stands for an exception of Django's or DRF's; None for our own failures."""
-    if isinstance(exc, Problem):
-        return exc
-    if isinstance(exc, Http404 | exceptions.NotFound):
-        return NotFound()
-    if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        return Unauthenticated()
-    if isinstance(exc, PermissionDenied | exceptions.PermissionDenied):
-        return NotAllowed()
-    if isinstance(exc, exceptions.ValidationError):
-        return Invalid(errors=list(_errors_in(exc.detail)))
-    if isinstance(exc, exceptions.ParseError):
-        return Malformed(reason="不是有效的 JSON")
-    if isinstance(exc, exceptions.Throttled):
-        return SlowDown(retry_after=int(exc.wait or 1))
-    if isinstance(exc, exceptions.MethodNotAllowed):
-        return MethodNotAllowed()
-    if isinstance(exc, exceptions.UnsupportedMediaType | exceptions.NotAcceptable):
-        return UnsupportedMedia()
-    return None
-
-
 class SlowDown(Problem):
     code, status, message, retryable = "slow-down", 429, "请求太频繁,请在 {retry_after} 秒后再试。", True
 
@@ -146,26 +88,10 @@ class MethodNotAllowed(Problem):
     code, status, message = "method-not-allowed", 405, "这个地址不接受这种请求。"
 
 
-def _errors_in(detail, field: str = ""):
-    if isinstance(detail, dict):
-        for name, inner in detail.items():
-            yield from _errors_in(inner, f"{field}.{name}" if field else name)
-    elif isinstance(detail, list):
-        for inner in detail:
-            yield from _errors_in(inner, field)
-    else:
-        yield {"field": field, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
-
-
-def page_not_found(request, exception=None) -> HttpResponse:
-    """Django's handler404: what is unknown under /api/ answers in the agreed shape as well."""
-    return problem_response(NotFound())
-
-
-def server_error(request) -> HttpResponse:
-    """Django's handler500."""
-    return problem_response(ServerError())
-
-
 class ServerError(Problem):
-    code, status, message, retryable = "server-error", 500, "服务器出了问题,已记录。手机上的内容仍在本机,请稍后重试。", True
+    code, status, message, retryable = (
+        "server-error",
+        500,
+        "服务器出了问题,已记录。手机上的内容仍在本机,请稍后重试。",
+        True,
+    )

@@ -6,9 +6,12 @@ says stands in its own bytes, never in the rows beside it: items and bases may m
 
 import uuid
 
+import msgspec
 from django.db import models
 
-from inspections.catalogue import Audience, BanMode, Confidence, Disposition, Grade, Kind, Photo, TemplateKind
+from inspections.catalogue import BanMode, Confidence, Disposition, Grade, Kind, Photo, TemplateKind
+from safety.ids import seeded_id
+from safety.models import Document
 
 KINDS = [(Kind.ITEM.value, "检查项"), (Kind.MECHANISM.value, "机制要求"), (Kind.EVIDENCE.value, "证据采集")]
 GRADES = [
@@ -37,7 +40,8 @@ TEMPLATE_KINDS = [
     (TemplateKind.CHOOSE.value, "固定加自选"),
     (TemplateKind.GENERATOR.value, "按需生成"),
 ]
-AUDIENCES = [(Audience.REF.value, "所有人"), (Audience.RESTRICTED.value, "指定人员")]
+
+CATALOGUE_CHAIN = seeded_id("catalogue")
 
 
 class Basis(models.Model):
@@ -155,23 +159,25 @@ class ChecklistTemplate(models.Model):
         return f"{self.code} {self.name}"
 
 
-class TemplateVersion(models.Model):
-    """A checklist's text. Published means frozen: content, hash and audience never change again."""
+class TemplateVersion(Document):
+    """A checklist's text. Published means frozen: content, hash and audience never change again.
+
+    On the wire it is a tiny document; the text itself is fetched by its hash.
+    """
+
+    collection = "templates"
 
     DRAFT, PUBLISHED = "draft", "published"
     STATES = [(DRAFT, "草稿"), (PUBLISHED, "已发布")]
 
-    id = models.UUIDField("编号", primary_key=True, default=uuid.uuid4, editable=False)
     template = models.ForeignKey(
         ChecklistTemplate, verbose_name="检查表", on_delete=models.PROTECT, related_name="versions"
     )
     version = models.PositiveIntegerField("版本")
     state = models.CharField("状态", max_length=10, choices=STATES, default=DRAFT)
-    audience = models.CharField("可见范围", max_length=10, choices=AUDIENCES)
     content = models.BinaryField("内容", help_text="规范化 JSON 的 UTF-8 字节。")
     sha256 = models.CharField("内容哈希", max_length=64, unique=True)
     published_at = models.DateTimeField("发布时间", null=True, blank=True)
-    rev = models.PositiveIntegerField("修订号", default=1)
 
     class Meta:
         verbose_name = verbose_name_plural = "检查表版本"
@@ -191,3 +197,24 @@ class TemplateVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.template_id} v{self.version}"
+
+    @property
+    def chain_id(self) -> uuid.UUID:
+        """Templates belong to no school: their changes hang on the chain of the catalogue itself."""
+        return CATALOGUE_CHAIN
+
+    def wire(self) -> bytes:
+        return msgspec.json.encode(
+            {
+                "id": self.id,
+                "rev": self.rev,
+                "template_id": self.template_id,
+                "code": self.template.code,
+                "name": self.template.name,
+                "kind": self.template.kind,
+                "version": self.version,
+                "sha256": self.sha256,
+                "restricted": self.audience == "restricted",
+                "published_at": self.published_at,
+            }
+        )

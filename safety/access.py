@@ -1,0 +1,144 @@
+"""The gate: what a person sees and which verbs they may say where. Both follow from today's posts."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.contrib.auth.backends import ModelBackend
+from django.db.models import Q
+
+from safety.errors import NotAllowed
+from safety.ids import REF
+from safety.models import UNIT_SIDE, Audience, Organisation, Person, Post, Role
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+FIELD = frozenset({Role.INSPECTOR.value, Role.SAFETY_OFFICER.value})
+OFFICE = frozenset({Role.SAFETY_OFFICER.value, Role.APPROVER.value})
+DESK = frozenset(
+    {
+        Role.DUTY_OFFICER.value,
+        Role.SHIFT_LEADER.value,
+        Role.SAFETY_OFFICER.value,
+        Role.APPROVER.value,
+        Role.ADMINISTRATOR.value,
+    }
+)
+APPROVERS = frozenset({Role.APPROVER.value})
+EVERYBODY = frozenset(Role.values)
+
+# verb → roles that may say it at the organisations of its document (design §5, regulations §2.2–§2.4)
+GRANTS: dict[str, frozenset[str]] = {
+    "inspections.create": FIELD,
+    "inspections.patch": FIELD,
+    "inspections.submit": FIELD,
+    "inspections.join": FIELD,
+    "inspections.void": FIELD,
+    "submissions.create": FIELD,
+    "photos.create": FIELD | UNIT_SIDE,
+    "quick_hazards.create": FIELD | {Role.DUTY_OFFICER.value},
+    "notices.create": OFFICE,
+    "receipts.create": UNIT_SIDE,
+    "reports.create": UNIT_SIDE,
+    "revisits.create": FIELD,
+    "extensions.create": UNIT_SIDE,
+    "judgements.create": APPROVERS,
+    "closures.create": APPROVERS,
+    "withdrawals.create": FIELD,
+    "decisions.create": APPROVERS,
+    "transfers.create": OFFICE | FIELD,
+    "transfer_replies.create": OFFICE,
+    "signatures.create": FIELD | UNIT_SIDE,
+    "comments.create": EVERYBODY,
+    "conflicts.resolve": FIELD,
+    "alerts.acknowledge": DESK,
+    "alerts.take": DESK,
+    "alerts.resolve": DESK,
+    "alerts.dismiss": DESK,
+    "alerts_mine.open": EVERYBODY,
+}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one person sees on one day: reader pairs, and the roles that cover each organisation."""
+
+    person_id: UUID
+    posts: tuple[Post, ...]
+    pairs: frozenset[tuple[str, UUID]]
+    roles: dict[UUID, frozenset[str]]
+
+    def sees(self, readers: Iterable[tuple[str, UUID]]) -> bool:
+        return not self.pairs.isdisjoint(readers)
+
+    def roles_at(self, keys: Iterable[str | UUID]) -> frozenset[str]:
+        """Roles held over any of these organisations."""
+        return frozenset().union(*(self.roles.get(UUID(str(key)), frozenset()) for key in keys))
+
+    def require(self, verb: str, keys: Iterable[str | UUID]) -> None:
+        """Raises NotAllowed unless a post of today's grants the verb at one of these organisations."""
+        if self.roles_at(keys).isdisjoint(GRANTS[verb]):
+            raise NotAllowed(verb=verb)
+
+    def holds(self, roles: Iterable[str]) -> bool:
+        """Whether any of these roles is held anywhere."""
+        wanted = set(roles)
+        return any(post.role in wanted for post in self.posts)
+
+
+def today(now: datetime) -> date:
+    """The school's local date."""
+    return now.astimezone(SHANGHAI).date()
+
+
+def sight_of(person: Person | UUID, *, on: date) -> Sight:
+    """The sight that the posts of a day give (both ends inclusive). Two queries, whatever the size of the tree."""
+    person_id = person if isinstance(person, UUID) else person.id
+    posts = tuple(Post.objects.on(on).filter(person_id=person_id).select_related("node"))
+    roles = defaultdict(set)
+    pairs = {(Audience.REF.value, REF), (Audience.PERSON.value, person_id), (Audience.RESTRICTED.value, person_id)}
+    for organisation_id, path in _subtrees([post for post in posts if post.side == "bureau"]):
+        pairs |= {(Audience.SHARED.value, organisation_id), (Audience.BUREAU.value, organisation_id)}
+        for post in posts:
+            if post.side == "bureau" and path.startswith(post.node.path):
+                roles[organisation_id].add(post.role)
+    for post in posts:
+        if post.side == "unit":
+            pairs.add((Audience.SHARED.value, post.node_id))
+            roles[post.node_id].add(post.role)
+    return Sight(person_id, posts, frozenset(pairs), {each: frozenset(held) for each, held in roles.items()})
+
+
+def _subtrees(posts: list[Post]) -> Iterable[tuple[UUID, str]]:
+    if not posts:
+        return []
+    under = Q()
+    for post in posts:
+        under |= Q(path__startswith=post.node.path)
+    return Organisation.objects.filter(under).values_list("id", "path")
+
+
+class PostBackend(ModelBackend):
+    """Signs in by account and password; permissions come from posts, so Django's own are not asked."""
+
+    def get_user_permissions(self, user_obj, obj=None):
+        return set()
+
+    get_group_permissions = get_all_permissions = get_user_permissions
+
+    def has_perm(self, user_obj, perm, obj=None):
+        return may_administer(user_obj)
+
+    def has_module_perms(self, user_obj, app_label):
+        return may_administer(user_obj)
+
+
+def may_administer(person: Person, *, on: date | None = None) -> bool:
+    """Whether a person may open the admin: an administrator's post in force today."""
+    if not person.is_active:
+        return False
+    day = on or date.today()
+    return Post.objects.on(day).filter(person_id=person.pk, role=Role.ADMINISTRATOR).exists()

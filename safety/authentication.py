@@ -1,0 +1,106 @@
+"""How a request says who it is: a phone's token (Bearer, or an HttpOnly cookie with CSRF), a desk's session."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+
+from safety.errors import Malformed, NotAllowed, Unauthenticated
+from safety.models import Device, DeviceToken, Person
+from safety.models.device import TOKEN_DAYS
+
+COOKIE = "device"
+TOUCH_EVERY = timedelta(hours=1)  # last_used_at is for expiry by days: not a write at every request
+
+
+def issue_token(device: Device, *, now: datetime) -> str:
+    """A new secret for a device; only its SHA-256 is kept."""
+    secret = secrets.token_urlsafe(32)
+    DeviceToken.objects.create(device=device, sha256=_digest(secret), created_at=now, last_used_at=now)
+    return secret
+
+
+def device_of(secret: str, *, now: datetime) -> Device:
+    """The device that a secret opens, its person with it. Raises Unauthenticated."""
+    token = (
+        DeviceToken.objects.alive(now).filter(sha256=_digest(secret)).select_related("device", "device__person").first()
+    )
+    if token is None:
+        raise Unauthenticated("token-expired", "登录已失效。手机上的内容都还在,请重新登录后继续上传。")
+    if now - token.last_used_at > TOUCH_EVERY:
+        DeviceToken.objects.filter(pk=token.pk).update(last_used_at=now)
+    return token.device
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request, reason):
+        return reason
+
+
+class DeviceTokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer …`, or the phone's cookie; the cookie also wants the CSRF token on unsafe methods."""
+
+    def authenticate(self, request) -> tuple[Person, Device] | None:
+        secret = _bearer(request)
+        if secret is None:
+            secret = request.COOKIES.get(COOKIE)
+            if secret is None:
+                return None
+            _require_csrf(request._request)
+        device = device_of(secret, now=timezone.now())
+        claimed = request.headers.get("Sync-Device")
+        if claimed is not None and claimed != str(device.id):
+            raise Malformed("other-device", "请求里的终端编号与登录的终端不一致,请重新登录。")
+        return device.person, device
+
+    def authenticate_header(self, request) -> str:
+        return "Bearer"
+
+
+class DeskSessionAuthentication(SessionAuthentication):
+    """Django's session, for desks and the admin; CSRF is asked by DRF's own class."""
+
+    def authenticate_header(self, request) -> str:
+        return "Session"
+
+
+def _bearer(request) -> str | None:
+    parts = get_authorization_header(request).split()
+    if len(parts) != 2 or parts[0].lower() != b"bearer":
+        return None
+    return parts[1].decode("latin-1")
+
+
+def _require_csrf(request) -> None:
+    check = _CsrfCheck(lambda request: HttpResponse())
+    check.process_request(request)
+    if check.process_view(request, None, (), {}):
+        raise NotAllowed("csrf", "页面太旧,请刷新后再试。手机上的内容都还在。")
+
+
+def set_cookie(response: HttpResponse, secret: str) -> None:
+    """The phone's token as a cookie that no script reads and no other site sends."""
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=TOKEN_DAYS * 86400,
+        path="/api/",
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def device_id_of(request) -> UUID | None:
+    """The device of an authenticated request, or None for a desk's session."""
+    return request.auth.id if isinstance(request.auth, Device) else None

@@ -1,0 +1,378 @@
+"""The unit of work: the only way to write a synced row.
+
+    with unit(actor=person, device=None, source="web") as work:
+        work.lock({school.id})                 # one writer a school, before anything of it is loaded
+        …load, decide…
+        work.say(item, "rectification.notified", body=body, urgency=None)
+
+A unit is one durable transaction and never nested; only doors open it (a view, a push, a job, an admin form, a
+command). On leaving it writes bodies and rows, bumps the clock by the number of changes, and then only inserts:
+nothing locks a row or hashes after the bump, so numbers appear in commit order at the price of a short queue.
+"""
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from django.db import connection, transaction
+from django.db.models import Model
+
+from safety import alerts, ring, rows
+from safety.ids import new_id
+from safety.models import Body, ChainHead, Change, Clock, Exit, Index
+
+CURRENT: ContextVar["Work | None"] = ContextVar("current_unit", default=None)
+SCHEMA = 1  # of the wire forms below; older phones are served by down-casts in `sync`
+
+
+class Said(Protocol):
+    """A document that can be said: a model row, or an object without a table (a person's scope)."""
+
+    collection: str
+    id: UUID
+    rev: int
+    chain_id: UUID | None
+
+    def wire(self) -> bytes: ...
+    def readers(self) -> set[tuple[str, UUID]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRef:
+    """What was said: where its bytes lie, and the hash that outlives them."""
+
+    id: UUID
+    hash: bytes
+
+
+@dataclass(slots=True)
+class Entry:
+    """One change to be logged."""
+
+    doc: Any
+    collection: str
+    doc_id: UUID
+    kind: str
+    said_at: datetime
+    body: BodyRef | None
+    operation: UUID | None
+    device: UUID | None
+    chain_id: UUID | None
+    place: int  # how many changes of this unit come before it: its number is the first one plus this
+    n: int | None = None
+    prev: bytes | None = None
+    hash: bytes | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What one unit has locked, said and will write."""
+
+    actor: UUID | None
+    device: UUID | None
+    source: str
+    now: datetime
+    heads: dict[UUID, ChainHead] = field(default_factory=dict)
+    bodies: list[tuple] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    documents: dict[tuple[str, UUID], Said] = field(default_factory=dict)
+    fresh: set[tuple[str, UUID]] = field(default_factory=set)
+    gone: set[tuple[str, UUID]] = field(default_factory=set)
+    inserts: dict[type[Model], dict[Any, Model]] = field(default_factory=lambda: defaultdict(dict))
+    updates: dict[type[Model], dict[Any, Model]] = field(default_factory=lambda: defaultdict(dict))
+    after: list[Callable[[int], Iterable[tuple[type[Model], list]]]] = field(default_factory=list)
+    urgencies: list[alerts.Urgency] = field(default_factory=list)
+    moved_heads: set[UUID] = field(default_factory=set)
+
+    def lock(self, organisations: Iterable[UUID]) -> None:
+        """Locks the chain heads of organisations in order of id; call it once, before their documents are loaded."""
+        wanted = sorted(set(organisations) - set(self.heads))
+        if not wanted:
+            return
+        found = {head.organisation_id: head for head in _locked_heads(wanted)}
+        missing = [organisation for organisation in wanted if organisation not in found]
+        if missing:
+            ChainHead.objects.bulk_create([ChainHead(organisation_id=each) for each in missing], ignore_conflicts=True)
+            found |= {head.organisation_id: head for head in _locked_heads(missing)}
+        self.heads |= found
+
+    def body(self, said: bytes) -> BodyRef:
+        """Keeps what was said, with salt, in a row of its own; several changes may point to it."""
+        row_id, salt = new_id(), secrets.token_bytes(16)
+        digest = hashlib.sha256(salt + said).digest()
+        self.bodies.append((row_id, salt, said, digest, None))
+        return BodyRef(row_id, digest)
+
+    def insert(self, row: Model) -> None:
+        """A new row without a change of its own (side rows: answers of a provider, leases, acknowledgements)."""
+        self.inserts[type(row)][row.pk] = row
+
+    def update(self, row: Model) -> None:
+        """A row written over as it stands on leaving."""
+        if row.pk not in self.inserts[type(row)]:
+            self.updates[type(row)][row.pk] = row
+
+    def say(
+        self,
+        doc: Said,
+        kind: str,
+        *,
+        body: BodyRef | None,
+        urgency: "alerts.Urgency | None",
+        said_at: datetime | None = None,
+        operation: UUID | None = None,
+        device: UUID | None = None,
+        deleted: bool = False,
+    ) -> Entry:
+        """Logs that `doc` moved and will stand as it does on leaving. Raises its rev; saves its row if it has one.
+
+        `urgency` has no default: whoever says a thing decides whether somebody must know at once.
+        """
+        key = (doc.collection, doc.id)
+        doc.rev += 1
+        if isinstance(doc, Model):
+            if doc._state.adding:
+                self.fresh.add(key)
+                self.insert(doc)
+            else:
+                self.update(doc)
+        if hasattr(doc, "readers"):
+            self.documents[key] = doc
+        if deleted:
+            self.gone.add(key)
+        chain_id = doc.chain_id if body is not None else None
+        if chain_id is not None and chain_id not in self.heads:
+            raise RuntimeError(f"{kind}: the chain of {chain_id} is not locked")
+        entry = Entry(
+            doc=doc,
+            collection=doc.collection,
+            doc_id=doc.id,
+            kind=kind,
+            said_at=said_at or self.now,
+            body=body,
+            operation=operation,
+            device=device or self.device,
+            chain_id=chain_id,
+            place=len(self.entries),
+        )
+        self.entries.append(entry)
+        if urgency is not None:
+            self.urgencies.append(urgency)
+        return entry
+
+    def also(self, make_rows: Callable[[int], Iterable[tuple[type[Model], list]]]) -> None:
+        """Rows that need the numbers: called with the first number after the bump, gives (model, new rows)."""
+        self.after.append(make_rows)
+
+
+@contextmanager
+def unit(*, actor: UUID | None, device: UUID | None = None, source: str, now: datetime | None = None) -> Iterator[Work]:
+    """Opens a unit of work for a person (or a job: None). Raises RuntimeError when one is open already."""
+    if CURRENT.get() is not None:
+        raise RuntimeError("a unit of work is never nested")
+    work = Work(actor=actor, device=device, source=source, now=now or datetime.now(UTC))
+    token = CURRENT.set(work)
+    try:
+        with transaction.atomic(durable=True):
+            yield work
+            _leave(work)
+    finally:
+        CURRENT.reset(token)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """One read snapshot for all queries inside; nothing may be written. Both engines read beside the writers."""
+    if any(block._from_testcase for block in connection.atomic_blocks):
+        yield  # a test's own transaction is one already
+    elif connection.vendor == "postgresql":
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
+
+
+def clock_now() -> tuple[int, str]:
+    """(last number given, epoch)."""
+    return Clock.objects.values_list("seq", "epoch").get(id=1)
+
+
+def _locked_heads(organisations: list[UUID]) -> list[ChainHead]:
+    return list(
+        ChainHead.objects.select_for_update().filter(organisation_id__in=organisations).order_by("organisation_id")
+    )
+
+
+def _leave(work: Work) -> None:
+    if work.urgencies:
+        alerts.raise_for(work, work.urgencies)
+    _link_chains(work)
+    standing = _standing_index(work)
+    rows.insert(Body, work.bodies)
+    for model, new in work.inserts.items():
+        rows.insert(model, list(new.values()))
+    for model, changed in work.updates.items():
+        rows.upsert(model, list(changed.values()))
+    if work.moved_heads:
+        rows.upsert(ChainHead, [work.heads[each] for each in sorted(work.moved_heads)])
+    if not work.entries:
+        for make_rows in work.after:
+            _insert_all(make_rows(0))
+        return
+    last = {(entry.collection, entry.doc_id): entry.place for entry in work.entries}
+    rendered = {key: (doc.wire(), doc.readers()) for key, doc in work.documents.items()}
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # deferred foreign keys are checked now: at commit they would lock parents while we hold the clock
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    first = _bump(len(work.entries))
+    rows.insert(Change, [_change_row(work, entry, first + entry.place) for entry in work.entries])
+    _write_index(work, rendered, standing, {key: first + place for key, place in last.items()})
+    for make_rows in work.after:
+        _insert_all(make_rows(first))
+    transaction.on_commit(ring.ring)
+
+
+def _insert_all(batches: Iterable[tuple[type[Model], list]]) -> None:
+    for model, new in batches:
+        rows.insert(model, new)
+
+
+def _link_chains(work: Work) -> None:
+    for entry in work.entries:
+        if entry.chain_id is None:
+            continue
+        head = work.heads[entry.chain_id]
+        entry.prev, entry.n = bytes(head.hash), head.n + 1
+        entry.hash = chain_hash(
+            prev=entry.prev,
+            chain_id=entry.chain_id,
+            n=entry.n,
+            collection=entry.collection,
+            doc_id=entry.doc_id,
+            kind=entry.kind,
+            actor_id=work.actor,
+            device_id=entry.device,
+            said_at=entry.said_at,
+            received_at=work.now,
+            body_hash=entry.body.hash,
+        )
+        head.n, head.hash = entry.n, entry.hash
+        work.moved_heads.add(entry.chain_id)
+
+
+def chain_hash(
+    *, prev: bytes, chain_id, n, collection, doc_id, kind, actor_id, device_id, said_at, received_at, body_hash
+) -> bytes:
+    """SHA-256 over the previous hash and the canonical bytes of a change; never over its number in the log."""
+    said = [
+        chain_id,
+        n,
+        collection,
+        doc_id,
+        kind,
+        actor_id,
+        device_id,
+        _utc(said_at),
+        _utc(received_at),
+        body_hash.hex(),
+    ]
+    return hashlib.sha256(prev + msgspec.json.encode(said)).digest()
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _standing_index(work: Work) -> dict[tuple[str, UUID], list[tuple]]:
+    """Index rows of the documents that existed before: (audience, key, created_seq) by (collection, id)."""
+    wanted = defaultdict(list)
+    for collection, doc_id in work.documents:
+        if (collection, doc_id) not in work.fresh:
+            wanted[collection].append(doc_id)
+    standing = defaultdict(list)
+    for collection, ids in wanted.items():
+        for doc_id, *row in Index.objects.filter(collection=collection, doc_id__in=ids).values_list(
+            "doc_id", "audience", "key", "created_seq"
+        ):
+            standing[collection, doc_id].append(tuple(row))
+    return standing
+
+
+def _bump(n: int) -> int:
+    """The first of n numbers. Nothing may lock a row after this."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE safety_clock SET seq = seq + %s WHERE id = 1 RETURNING seq", [n])
+        return cursor.fetchone()[0] - n + 1
+
+
+def _change_row(work: Work, entry: Entry, seq: int) -> tuple:
+    return (
+        seq,
+        entry.collection,
+        entry.doc_id,
+        entry.kind,
+        work.actor,
+        entry.device,
+        entry.operation,
+        entry.said_at,
+        work.now,
+        entry.body.id if entry.body else None,
+        entry.body.hash if entry.body else None,
+        entry.chain_id,
+        entry.n,
+        entry.prev,
+        entry.hash,
+    )
+
+
+def _write_index(work: Work, rendered: dict, standing: dict, seqs: dict) -> None:
+    new, over, exits = [], [], []
+    for key, (wire, readers) in rendered.items():
+        collection, doc_id = key
+        seq, rows_before = seqs[key], standing.get(key, [])
+        created_seq = min((row[2] for row in rows_before), default=seq)
+        before = {row[:2] for row in rows_before}
+        for audience, reader in sorted(readers, key=str):
+            row = (
+                collection,
+                doc_id,
+                audience,
+                reader,
+                seq,
+                created_seq,
+                work.documents[key].rev,
+                key in work.gone,
+                SCHEMA,
+                wire,
+            )
+            (over if (audience, reader) in before else new).append(row)
+        exits += [(None, seq, collection, doc_id, audience, reader) for audience, reader in before - readers]
+    rows.insert(Index, new)
+    rows.upsert(Index, over)
+    _write_exits(exits)
+
+
+def _write_exits(exits: list[tuple]) -> None:
+    if not exits:
+        return
+    Exit.objects.bulk_create(
+        Exit(seq=seq, collection=collection, doc_id=doc_id, audience=audience, key=key)
+        for _, seq, collection, doc_id, audience, key in exits
+    )
+    for _, _, collection, doc_id, audience, key in exits:
+        Index.objects.filter(collection=collection, doc_id=doc_id, audience=audience, key=key).delete()

@@ -1,0 +1,45 @@
+"""Where, who, what became true, who must know."""
+
+from safety.models.alert import Acknowledgement, Alert, AlertState, Channel, Delivery, DeliveryState, Severity
+from safety.models.change import Body, ChainHead, Change, Clock, Exit, Index, ScopeServed, ScopeSet
+from safety.models.device import Device, DeviceToken
+from safety.models.document import Audience, Document
+from safety.models.duty import DutyShift, Seat
+from safety.models.organisation import LegalMode, Organisation, OrganisationKind, SchoolKind, Site, SiteKind
+from safety.models.person import BUREAU_SIDE, UNIT_SIDE, Person, Post, Role, ScopeDocument
+
+__all__ = [
+    "BUREAU_SIDE",
+    "UNIT_SIDE",
+    "Acknowledgement",
+    "Alert",
+    "AlertState",
+    "Audience",
+    "Body",
+    "ChainHead",
+    "Change",
+    "Channel",
+    "Clock",
+    "Delivery",
+    "DeliveryState",
+    "Device",
+    "DeviceToken",
+    "Document",
+    "DutyShift",
+    "Exit",
+    "Index",
+    "LegalMode",
+    "Organisation",
+    "OrganisationKind",
+    "Person",
+    "Post",
+    "Role",
+    "SchoolKind",
+    "ScopeDocument",
+    "ScopeServed",
+    "ScopeSet",
+    "Seat",
+    "Severity",
+    "Site",
+    "SiteKind",
+]

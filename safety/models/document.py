@@ -1,0 +1,54 @@
+"""What every synced row has: an id, a revision, and who reads it. The rows themselves live where they are written."""
+
+from uuid import UUID
+
+from django.db import models
+
+from safety.ids import REF, new_id
+
+
+class Audience(models.TextChoices):
+    """Who reads a document; what a reader may not see is another document or another row, never a hidden field."""
+
+    REF = "ref", "所有人"
+    SHARED = "shared", "学校与教育局"
+    BUREAU = "bureau", "教育局"
+    RESTRICTED = "restricted", "指定人员"
+    PERSON = "person", "本人"
+
+
+class Document(models.Model):
+    """A row that phones mirror. It is written by `work.say` alone, which raises `rev` and re-renders `wire`.
+
+    `keys` are the organisations whose readers see it under `audience`; `named` are persons who see it beside them
+    (a co-inspector without a post there) or, for `restricted` and `person`, who alone see it.
+    """
+
+    collection: str  # the name on the wire; each concrete model sets its own
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    rev = models.IntegerField("版本", default=0, editable=False)
+    audience = models.CharField("可见范围", max_length=10, choices=Audience.choices, editable=False)
+    keys = models.JSONField("可见单位", default=list, editable=False)
+    named = models.JSONField("指定人员", default=list, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def chain_id(self) -> UUID | None:
+        """The organisation whose chain keeps this document's changes; None for personal documents."""
+        raise NotImplementedError
+
+    def wire(self) -> bytes:
+        """The finished wire form, `rev` inside, of the newest schema."""
+        raise NotImplementedError
+
+    def readers(self) -> set[tuple[str, UUID]]:
+        """(audience, key) of each Index row; the personal rows of named co-readers included."""
+        if self.audience == Audience.REF:
+            return {(Audience.REF.value, REF)}
+        if self.audience in (Audience.RESTRICTED, Audience.PERSON):
+            return {(str(self.audience), UUID(person)) for person in self.named}
+        rows = {(str(self.audience), UUID(key)) for key in self.keys}
+        return rows | {(Audience.PERSON.value, UUID(person)) for person in self.named}

@@ -1,0 +1,282 @@
+"""The table of verbs, and how a unit says them: lock, load, decide, write. One table serves the web and the phones.
+
+A key is `collection.kind` or `collection.action`; a `Verb` names the shape of its input, what must be loaded before
+it is decided, and the decision. A decision takes the world (what was loaded, and what this unit already did to it)
+and one thing said; it asks no database and no clock. It either raises a Problem or `Wait` before it touches anything,
+or changes rows of the world and says them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from safety import alerts
+from safety.access import DESK, Sight
+from safety.changes import BodyRef, Entry, Work
+from safety.errors import NotAllowed, Problem, Stale
+from safety.models import Acknowledgement, Alert, AlertState, Delivery, DeliveryState
+
+Need = tuple[str, UUID]  # (name of a loader, id)
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """One thing said by one person through one door, its shape already checked."""
+
+    verb: str
+    doc_id: UUID
+    input: Any
+    body: BodyRef
+    said_at: datetime  # corrected by the skew of the phone; for people to read, never an order
+    source: str = "web"  # "web" | "phone"
+    op_id: UUID | None = None
+    device: UUID | None = None
+    base_rev: int | None = None
+    base: dict | None = None
+    hlc: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of it."""
+
+    status: str  # applied | merged | superseded | rejected | deferred
+    doc: Any = None
+    entry: Entry | None = None
+    problem: Problem | None = None
+    conflicts: list = field(default_factory=list)
+    waiting_for: list[Need] = field(default_factory=list)
+
+
+class Wait(Exception):
+    """The document is unknown to the author, or not theirs to see: both wait alike."""
+
+    def __init__(self, *needs: Need):
+        self.needs = list(needs)
+        super().__init__(needs)
+
+
+class Verb(NamedTuple):
+    struct: type[msgspec.Struct]
+    needs: Callable[[UUID, Any], Iterable[Need]]  # (doc_id, input) → what will be read
+    decide: Callable[["World", Saying], Outcome]
+
+
+class Loader(NamedTuple):
+    """How one kind of thing is found and loaded, in bulk."""
+
+    where: Callable[
+        [set[UUID]], set[UUID]
+    ]  # ids → organisations whose chains they belong to; unlocked, before the lock
+    load: Callable[["World", set[UUID]], Iterable[Need]]  # puts rows into the world, gives what they need in turn
+
+
+class World:
+    """The identity map of one unit: what is loaded and what this unit did to it, by kind and id."""
+
+    def __init__(self, work: Work, sight: Sight, *, past: Callable[[datetime], Sight] | None = None):
+        self.work, self.sight = work, sight
+        self.past = past  # the sight that the author demonstrably had at a moment, if it is another
+        self.rows: dict[str, dict[UUID, Any]] = defaultdict(dict)
+        self.asked: dict[str, set[UUID]] = defaultdict(set)
+        self.store: dict[str, Any] = {}  # indexes over rows that a loader keeps for its decisions
+
+    def get(self, kind: str, doc_id: UUID | None) -> Any:
+        """The row, or None."""
+        return self.rows[kind].get(doc_id)
+
+    def put(self, kind: str, row: Any) -> None:
+        self.rows[kind][row.id] = row
+
+    def seen(self, kind: str, doc_id: UUID, saying: Saying) -> Any:
+        """The row if the author sees it, or saw it when it was said; raises Wait otherwise."""
+        row = self.get(kind, doc_id)
+        if row is None or self.sight_for(row, saying) is None:
+            raise Wait((kind, doc_id))
+        return row
+
+    def sight_for(self, row: Any, saying: Saying) -> Sight | None:
+        """Today's sight if it reads the row, else the past one that did when this was said, else None."""
+        if self.sight.sees(row.readers()):
+            return self.sight
+        past = self.past(saying.said_at) if self.past else None
+        return past if past is not None and past.sees(row.readers()) else None
+
+    def require(self, row: Any, saying: Saying) -> None:
+        """Raises NotAllowed unless a post grants the verb at the row's organisations."""
+        sight = self.sight_for(row, saying) or self.sight
+        sight.require(saying.verb, row.keys or [row.chain_id])
+
+    def say(
+        self, doc: Any, kind: str, saying: Saying, *, urgency: alerts.Urgency | None, deleted: bool = False
+    ) -> Entry:
+        """Logs that a saying moved a document; the change points to what was said."""
+        return self.work.say(
+            doc,
+            kind,
+            body=saying.body,
+            urgency=urgency,
+            said_at=saying.said_at,
+            operation=saying.op_id,
+            device=saying.device,
+            deleted=deleted,
+        )
+
+
+def needs_of(table: dict[str, Verb], sayings: Sequence[Saying]) -> dict[str, set[UUID]]:
+    """Everything that these sayings name, by loader."""
+    needs = defaultdict(set)
+    for saying in sayings:
+        for kind, doc_id in table[saying.verb].needs(saying.doc_id, saying.input):
+            if doc_id is not None:
+                needs[kind].add(doc_id)
+    return needs
+
+
+def prepare(world: World, loaders: dict[str, Loader], needs: dict[str, set[UUID]]) -> set[UUID]:
+    """Locks, then loads. Gives organisations that turned up only while loading: roll back, start with the union."""
+    named = set().union(*(loaders[kind].where(ids) for kind, ids in needs.items())) if needs else set()
+    world.work.lock(named)
+    waiting = {kind: set(ids) for kind, ids in needs.items()}
+    while waiting:
+        found = defaultdict(set)
+        for kind, ids in waiting.items():
+            fresh = ids - world.asked[kind]
+            world.asked[kind] |= fresh
+            for more, doc_id in loaders[kind].load(world, fresh) if fresh else ():
+                if doc_id is not None and doc_id not in world.asked[more]:
+                    found[more].add(doc_id)
+        waiting = found
+    chains = {row.chain_id for rows in world.rows.values() for row in rows.values() if getattr(row, "chain_id", None)}
+    return chains - set(world.work.heads)
+
+
+def decide_all(world: World, table: dict[str, Verb], sayings: Sequence[Saying]) -> list[Outcome]:
+    """One outcome each, in order; a refusal of one blocks none of the others."""
+    return [_decide(world, table[saying.verb], saying) for saying in sayings]
+
+
+def _decide(world: World, verb: Verb, saying: Saying) -> Outcome:
+    try:
+        return verb.decide(world, saying)
+    except Wait as wait:
+        return Outcome("deferred", waiting_for=wait.needs)
+    except Problem as problem:
+        return Outcome("rejected", problem=problem)
+
+
+# Verbs of the ground: alerts and what is owed to a person.
+
+
+class NothingMore(msgspec.Struct, forbid_unknown_fields=True):
+    """No content: the saying itself is the message."""
+
+
+class Explained(msgspec.Struct, forbid_unknown_fields=True):
+    """A sentence that goes into the record."""
+
+    reason: str
+
+
+def _alert_seen(world: World, saying: Saying) -> Alert:
+    alert = world.get("alerts", saying.doc_id)
+    if alert is None:
+        raise Wait(("alerts", saying.doc_id))
+    owed = saying.doc_id in world.store["alerts_owed"]
+    if not owed and not world.sight.roles_at([alert.organisation_id]):
+        raise Wait(("alerts", saying.doc_id))
+    bureau_side = any(post.side == "bureau" for post in world.sight.posts)
+    if not owed and not (bureau_side and world.sight.roles_at([alert.organisation_id]) & DESK):
+        raise NotAllowed(verb=saying.verb)
+    return alert
+
+
+def decide_acknowledge(world: World, saying: Saying) -> Outcome:
+    """That somebody knows. The second is answered with the first; `base_rev` is not asked (design §6)."""
+    alert = _alert_seen(world, saying)
+    if saying.doc_id in world.store["acknowledged"] or alert.state != AlertState.WAITING:
+        return Outcome("applied", doc=alert)
+    alerts.settle(alert, AlertState.ACKNOWLEDGED)
+    world.work.insert(
+        Acknowledgement(
+            alert_id=alert.id, person_id=world.work.actor, said_at=saying.said_at, received_at=world.work.now
+        )
+    )
+    world.store["acknowledged"].add(alert.id)
+    return Outcome("applied", doc=alert, entry=world.say(alert, "alert.acknowledged", saying, urgency=None))
+
+
+def _moves_alert(state: AlertState, kind: str) -> Callable[[World, Saying], Outcome]:
+    def decide(world: World, saying: Saying) -> Outcome:
+        alert = _alert_seen(world, saying)
+        if alert.state == state:
+            return Outcome("applied", doc=alert)
+        if not alert.is_open:
+            raise Problem("alert-over", "这条预警已经结束({state}),不再改动。", state=alert.get_state_display())
+        if saying.source == "web" and saying.base_rev is not None and saying.base_rev != alert.rev:
+            raise Stale(current=alert.rev)
+        alerts.settle(alert, state)
+        return Outcome("applied", doc=alert, entry=world.say(alert, kind, saying, urgency=None))
+
+    return decide
+
+
+def decide_open(world: World, saying: Saying) -> Outcome:
+    """The receipt of a delivery: its person has seen it. Once; a second changes nothing."""
+    delivery = world.seen("alerts_mine", saying.doc_id, saying)
+    if delivery.person_id != world.work.actor:
+        raise Wait(("alerts_mine", saying.doc_id))
+    if delivery.receipt_at is not None:
+        return Outcome("applied", doc=delivery)
+    delivery.state, delivery.receipt_at, delivery.try_at = DeliveryState.OPENED, world.work.now, None
+    delivery.said_by, delivery.said_via = world.work.actor, saying.source
+    return Outcome("applied", doc=delivery, entry=world.say(delivery, "delivery.opened", saying, urgency=None))
+
+
+def _load_alerts(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for alert in Alert.objects.filter(id__in=ids).select_related("organisation", "site"):
+        world.put("alerts", alert)
+    world.store.setdefault("acknowledged", set()).update(
+        Acknowledgement.objects.filter(alert__in=ids).values_list("alert_id", flat=True)
+    )
+    world.store.setdefault("alerts_owed", set()).update(
+        Delivery.objects.filter(
+            subject_collection=Alert.collection, subject_id__in=ids, person_id=world.sight.person_id
+        ).values_list("subject_id", flat=True)
+    )
+    return []
+
+
+def _alert_organisations(ids: set[UUID]) -> set[UUID]:
+    return set(Alert.objects.filter(id__in=ids).values_list("organisation_id", flat=True))
+
+
+def _load_deliveries(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for delivery in Delivery.objects.filter(id__in=ids):
+        world.put("alerts_mine", delivery)
+    return []
+
+
+LOADERS: dict[str, Loader] = {
+    "alerts": Loader(_alert_organisations, _load_alerts),
+    "alerts_mine": Loader(lambda ids: set(), _load_deliveries),
+}
+
+VERBS: dict[str, Verb] = {
+    "alerts.acknowledge": Verb(NothingMore, lambda doc_id, said: [("alerts", doc_id)], decide_acknowledge),
+    "alerts.take": Verb(
+        NothingMore, lambda doc_id, said: [("alerts", doc_id)], _moves_alert(AlertState.IN_HAND, "alert.taken")
+    ),
+    "alerts.resolve": Verb(
+        Explained, lambda doc_id, said: [("alerts", doc_id)], _moves_alert(AlertState.RESOLVED, "alert.resolved")
+    ),
+    "alerts.dismiss": Verb(
+        Explained, lambda doc_id, said: [("alerts", doc_id)], _moves_alert(AlertState.FALSE_ALARM, "alert.dismissed")
+    ),
+    "alerts_mine.open": Verb(NothingMore, lambda doc_id, said: [("alerts_mine", doc_id)], decide_open),
+}

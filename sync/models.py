@@ -1,0 +1,77 @@
+"""What phones said and what became of it; what a phone said of itself at each contact."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Operation(models.Model):
+    """One thing said by a phone, stored before it is understood. Its bytes lie in `Body`."""
+
+    op_id = models.UUIDField(primary_key=True)
+    person_id = models.UUIDField()
+    device_id = models.UUIDField()
+    collection = models.CharField(max_length=24)
+    doc_id = models.UUIDField(null=True)
+    verb = models.CharField(max_length=40)
+    payload_sha256 = models.BinaryField(max_length=32)
+    body_id = models.UUIDField()
+    schema = models.SmallIntegerField(default=1)
+    said_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "终端操作"
+        indexes = [models.Index(fields=["device_id", "received_at"], name="operation_of_device")]
+
+
+class Verdict(models.Model):
+    """The final answer to an operation; written once, in the unit that had the effect."""
+
+    op_id = models.UUIDField(primary_key=True)
+    status = models.CharField(max_length=12)
+    seq = models.BigIntegerField(null=True)
+    problem = models.JSONField(null=True)
+    conflicts = models.JSONField(default=list)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "回执"
+
+
+class Waiting(models.Model):
+    """An operation that waits for a document to appear in its author's sight; looked at again by a job."""
+
+    op_id = models.UUIDField(primary_key=True)
+    person_id = models.UUIDField()
+    kind = models.CharField(max_length=24)
+    doc_id = models.UUIDField()
+    since = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "等待中的操作"
+        indexes = [
+            models.Index(fields=["doc_id"], name="waiting_for_document"),
+            models.Index(fields=["person_id"], name="waiting_of_person"),
+        ]
+
+
+class Contact(models.Model):
+    """What a phone said of itself when it last called: outbox, clock skew, version."""
+
+    device_id = models.UUIDField(primary_key=True)
+    at = models.DateTimeField()
+    skew_ms = models.BigIntegerField(null=True)
+    outbox_ops = models.IntegerField(null=True)
+    outbox_blobs = models.IntegerField(null=True)
+    outbox_oldest_at = models.DateTimeField(null=True)
+    app_version = models.CharField(max_length=40, blank=True)
+    pulled_seq = models.BigIntegerField(null=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "终端联络"
+        constraints = [
+            models.CheckConstraint(
+                name="an_outbox_is_not_negative", condition=Q(outbox_ops__isnull=True) | Q(outbox_ops__gte=0)
+            )
+        ]
