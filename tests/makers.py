@@ -1,0 +1,97 @@
+"""Keyword-only makers of rows for tests; each goes through the unit of work, as the product does."""
+
+from datetime import date, timedelta
+from itertools import count
+
+from django.utils import timezone
+
+from safety.access import today
+from safety.changes import unit
+from safety.ids import new_id
+from safety.models import DutyShift, Organisation, OrganisationKind, Person, Post, Role, Seat, Site, SiteKind
+
+_number = count(1)
+PASSWORD = "correct-horse-battery"
+
+
+def make_organisation(
+    *, kind: str = OrganisationKind.SCHOOL, parent: Organisation | None = None, name: str = "", **more
+):
+    n = next(_number)
+    organisation = Organisation(id=new_id(), kind=kind, parent=parent, code=f"n{n}", name=name or f"单位{n}", **more)
+    organisation.place_in_tree()
+    with unit(actor=None, source="test") as work:
+        work.lock({organisation.id})
+        work.say(organisation, "organisation.created", body=work.body(b"{}"), urgency=None)
+    return organisation
+
+
+def make_district(*, name: str = ""):
+    """A district bureau under a city and a province of its own."""
+    province = make_organisation(kind=OrganisationKind.PROVINCE, name="省")
+    city = make_organisation(kind=OrganisationKind.CITY, parent=province, name="市")
+    return make_organisation(kind=OrganisationKind.DISTRICT, parent=city, name=name or "某区教育局")
+
+
+def make_school(*, district: Organisation, name: str = "", **more):
+    """A school with its site "whole unit"."""
+    school = make_organisation(parent=district, name=name, **more)
+    make_site(unit=school, kind=SiteKind.WHOLE, name="全校")
+    return school
+
+
+def make_site(*, unit: Organisation, kind: str = SiteKind.CANTEEN, name: str = "", serves: tuple = (), **more):
+    site = Site(id=new_id(), unit=unit, kind=kind, name=name or f"{unit.name}食堂", **more)
+    site.share_with([school.id for school in serves])
+    with _unit() as work:
+        work.lock({unit.id})
+        work.say(site, "site.created", body=work.body(b"{}"), urgency=None)
+    site.serves.set(serves)
+    return site
+
+
+def make_person(
+    *,
+    role: str | None = None,
+    at: Organisation | None = None,
+    name: str = "",
+    username: str = "",
+    since: date | None = None,
+):
+    """A person, with a post from a month ago when a role is given. The password is `PASSWORD`, hashed by the test hasher."""
+    n = next(_number)
+    person = Person(id=new_id(), username=username or f"p{n}", name=name or f"人员{n}")
+    person.set_password(PASSWORD)
+    posts = []
+    if role is not None:
+        posts = [Post(person=person, role=role, node=at, from_on=since or today(timezone.now()) - timedelta(days=30))]
+    person.meet(posts)
+    with _unit() as work:
+        work.say(person, "person.created", body=None, urgency=None)
+    for post in posts:
+        post.save(force_insert=True)
+    return person
+
+
+def make_shift(*, person: Person, node: Organisation, seat: int = Seat.OFFICER, hours: float = 12, begun: bool = True):
+    """A shift that began an hour ago."""
+    start = timezone.now() - timedelta(hours=1)
+    return DutyShift.objects.create(
+        person=person, node=node, seat=seat, starts_at=start, ends_at=start + timedelta(hours=hours), begun=begun
+    )
+
+
+def _unit():
+    return unit(actor=None, source="test")
+
+
+__all__ = [
+    "PASSWORD",
+    "Role",
+    "make_district",
+    "make_organisation",
+    "make_person",
+    "make_school",
+    "make_shift",
+    "make_site",
+]
