@@ -41,6 +41,9 @@ TEMPLATE_KINDS = [
     (TemplateKind.GENERATOR.value, "按需生成"),
 ]
 
+SEED, OWN = "seed", "own"
+ORIGINS = [(SEED, "随产品"), (OWN, "本地")]  # what a bureau made or changed itself, seeding leaves alone
+
 CATALOGUE_CHAIN = seeded_id("catalogue")
 
 
@@ -51,7 +54,10 @@ class Basis(models.Model):
     short = models.CharField("简称", max_length=60, unique=True)
     title = models.CharField("全称", max_length=200)
     number = models.CharField("发布机关与文号", max_length=120, blank=True)
-    number_confidence = models.CharField("文号信度", max_length=8, choices=CONFIDENCES)
+    number_confidence = models.CharField(
+        "文号信度", max_length=8, choices=CONFIDENCES, blank=True, help_text="空则同信度。"
+    )
+    edition = models.CharField("版本", max_length=60, blank=True)
     year = models.CharField("年份", max_length=60, blank=True)
     valid_from = models.DateField("施行日期", null=True, blank=True)
     valid_to = models.DateField("失效日期", null=True, blank=True)
@@ -59,8 +65,14 @@ class Basis(models.Model):
         "self", verbose_name="被替代为", null=True, blank=True, on_delete=models.PROTECT, related_name="supersedes"
     )
     confidence = models.CharField("信度", max_length=8, choices=CONFIDENCES)
-    jurisdiction = models.CharField("适用地区", max_length=12, blank=True, help_text="行政区划代码;空为全国。")
+    jurisdiction = models.CharField(
+        "适用地区", max_length=12, blank=True, help_text="行政区划代码,或 local(各地自有);空为全国。"
+    )
+    binds_schools = models.BooleanField("直接约束学校", default=True, help_text="否:对学校只作参照。")
+    bare = models.BooleanField("不加书名号", default=False)
     note = models.CharField("说明", max_length=300, blank=True)
+    row = models.JSONField("索引原文", default=dict, blank=True)
+    origin = models.CharField("来源", max_length=4, choices=ORIGINS, default=OWN)
 
     class Meta:
         verbose_name = verbose_name_plural = "检查依据"
@@ -101,8 +113,11 @@ class ChecklistItem(models.Model):
     confidence = models.CharField("信度", max_length=8, choices=CONFIDENCES)
     confidence_note = models.CharField("信度说明", max_length=60, blank=True)
     source = models.CharField("证据来源", max_length=60, blank=True)
+    archived = models.BooleanField("已归档", default=False)
     measures = models.JSONField("测量项", default=list, blank=True)
     row = models.JSONField("原文各栏", default=dict, blank=True)
+    deviates = models.JSONField("与原文不同的理由", default=dict, blank=True)
+    origin = models.CharField("来源", max_length=4, choices=ORIGINS, default=OWN)
 
     class Meta:
         verbose_name = verbose_name_plural = "检查项"
@@ -132,6 +147,7 @@ class Citation(models.Model):
     position = models.PositiveSmallIntegerField("顺序")
     articles = models.CharField("条款", max_length=60, blank=True)
     note = models.CharField("说明", max_length=60, blank=True)
+    cited = models.CharField("原文写法", max_length=60, null=True, blank=True, help_text="空值:与简称相同。")
     confidence = models.CharField("信度", max_length=8, choices=CONFIDENCES, blank=True, help_text="空则同检查项。")
 
     class Meta:
@@ -173,11 +189,12 @@ class TemplateVersion(Document):
     template = models.ForeignKey(
         ChecklistTemplate, verbose_name="检查表", on_delete=models.PROTECT, related_name="versions"
     )
-    version = models.PositiveIntegerField("版本")
+    version = models.PositiveSmallIntegerField("版本")
     state = models.CharField("状态", max_length=10, choices=STATES, default=DRAFT)
     content = models.BinaryField("内容", help_text="规范化 JSON 的 UTF-8 字节。")
     sha256 = models.CharField("内容哈希", max_length=64, unique=True)
     published_at = models.DateTimeField("发布时间", null=True, blank=True)
+    origin = models.CharField("来源", max_length=4, choices=ORIGINS, default=OWN)
 
     class Meta:
         verbose_name = verbose_name_plural = "检查表版本"
