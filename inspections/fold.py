@@ -8,16 +8,19 @@ Source: design §5; regulations §2.2, §2.4.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from itertools import combinations
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from inspections.rules import FindingKind, Grade
+from inspections.rules import FindingKind, Grade, higher
+from safety.errors import NotAllowed, Problem, Stale
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The table
@@ -78,6 +81,10 @@ class Does(StrEnum):
     NEW = "new"  # this item stays as it ended; the finding opens another
 
 
+BY_GRADE = "¹"  # a major or a candidate goes to awaiting_closure instead; a major's pass needs a second person
+UNLESS_ANOTHER_IS_OPEN = "²"  # then the failed revisit becomes a finding of that one
+
+
 class Cell(Struct, frozen=True):
     """One outcome. `to` is None when the state stays; `mark` is the footnote; `words` is what the page adds."""
 
@@ -115,14 +122,14 @@ ADDS = Cell(Does.ADD, words="adds")
 MORE = Cell(Does.ADD, words="more evidence")
 MORE_AND_STAYS = Cell(Does.ADD, words="more evidence, stays")
 NEXT_ROUND = Cell(Does.MOVE, rounds=1)
-CLOSES = _to(State.CLOSED, mark="¹")
+CLOSES = _to(State.CLOSED, mark=BY_GRADE)
 BACK_A_ROUND = _to(State.RECTIFYING, rounds=1)
 WITHDRAWN = _to(State.WITHDRAWN)
 TRANSFERRED = _to(State.TRANSFERRED)
 REPORTED = _to(State.AWAITING_REVISIT)
 NEW = Cell(Does.NEW)
 NEW_REPEAT = Cell(Does.NEW, words="marked repeat")
-NEW_CLOSED = Cell(Does.NEW, to=State.CLOSED, mark="¹")
+NEW_CLOSED = Cell(Does.NEW, to=State.CLOSED, mark=BY_GRADE)
 
 TABLE: dict[State | None, dict[Input, Cell]] = {
     None: _row(
@@ -222,7 +229,7 @@ TABLE: dict[State | None, dict[Input, Cell]] = {
         receipt=KEPT,
         report=KEPT,
         passed=KEPT,
-        failed=_to(State.RECTIFYING, rounds=1, words="反弹", mark="²"),
+        failed=_to(State.RECTIFYING, rounds=1, words="反弹", mark=UNLESS_ANOTHER_IS_OPEN),
         closure_granted=NO,
         closure_refused=NO,
         transfer=NO,
@@ -252,7 +259,7 @@ TABLE: dict[State | None, dict[Input, Cell]] = {
         receipt=KEPT,
         report=KEPT,
         passed=KEPT,
-        failed=_to(State.REGISTERED, mark="²"),
+        failed=_to(State.REGISTERED, mark=UNLESS_ANOTHER_IS_OPEN),
         closure_granted=NO,
         closure_refused=NO,
         transfer=NO,
@@ -598,3 +605,528 @@ class Effect(Struct, frozen=True, kw_only=True):
     @property
     def rounds(self) -> int:
         return self.round_after - self.round_before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The step
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def step(item: ItemState | None, said: AnySaid, *, other_open: UUID | None = None) -> tuple[ItemState, Effect]:
+    """What one document does to an item: the item after it, and what it did. Never raises a Problem.
+
+    `other_open` is another open item on the same key (site, checklist item, place), if there is one when a revisit is
+    heard first; the caller keeps `Effect.attached_to` in the revisit's own `attached_to`, from which a later fold reads it.
+    """
+    item = item or NOTHING_YET
+    after, effect = HEARD[type(said)](item, said, other_open)
+    after = replace(after, ordinal=said.ordinal)
+    if (after.findings, after.reports, after.round) != (item.findings, item.reports, item.round):
+        evidence = evidence_hash(after.findings, after.reports)
+        after = replace(after, evidence_hash=evidence, evidence_by=said.id)
+    return after, effect
+
+
+def _finding(item: ItemState, said: Finding, _) -> tuple[ItemState, Effect]:
+    cell = TABLE[item.state][Input.FIXED if said.fixed_on_spot else Input.FINDING]
+    if cell.does is Does.NEW:
+        return item, _effect(item, item, said, Verdict.NEW_ITEM, repeat=item.state is State.CLOSED)
+    if said.finding in item.findings:
+        return item, _effect(item, item, said, Verdict.KEPT)
+    return _attached(item, said, cell)
+
+
+def _attached(item: ItemState, said: Finding, cell: Cell) -> tuple[ItemState, Effect]:
+    """An attached finding raises the grade to its own, at most to `major_candidate`; only a judgement says `major`."""
+    own = Grade.MAJOR_CANDIDATE if said.grade is Grade.MAJOR else said.grade
+    grade = higher(item.grade, own)
+    after = replace(
+        item,
+        findings=(*item.findings, said.finding),
+        grade=grade,
+        graded_by=item.graded_by if item.findings and grade is item.grade else said.id,
+        kind=higher(item.kind, said.kind),
+        fixed_on_spot=said.fixed_on_spot and (item.fixed_on_spot or not item.findings),
+        repeated=item.repeated or said.repeat_of is not None,
+        alarm=_mark(said),
+    )
+    after = _moved(after, cell, said)
+    return after, _effect(item, after, said, Verdict.ADDED, flags=_photo_flags(said))
+
+
+def _photo_flags(said: Finding) -> tuple[str, ...]:
+    if not said.fixed_on_spot:
+        return ()
+    missing = (("missing-photo-before", said.before), ("missing-photo-after", said.after))
+    return tuple(flag for flag, photos in missing if not photos)
+
+
+def _notice(item: ItemState, said: Notice, _) -> tuple[ItemState, Effect]:
+    """The first notice of a round sets the date, a later one of that round does not: only a granted extension does.
+    Being listed brings a date of its own (督办时限). Listed and suspended follow the last notice that speaks of them."""
+    cell = TABLE[item.state][Input.NOTICE]
+    if cell.does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
+    facts: dict[str, Any] = {}
+    if said.kind is not NoticeKind.RECTIFY:
+        facts["listed"] = said.kind is NoticeKind.LIST
+    if said.suspend_use is not None:
+        facts["suspended"] = said.suspend_use
+    if _brings_a_date(item, said):
+        facts |= {"due_on": said.due_on, "due_round": item.round, "extended_to": None}
+    after = _moved(replace(item, **facts), cell, said)
+    return after, _effect(item, after, said, Verdict.KEPT)
+
+
+def _brings_a_date(item: ItemState, said: Notice) -> bool:
+    if said.due_on is None or not item.is_open or said.kind is NoticeKind.DELIST:
+        return False
+    return said.kind is NoticeKind.LIST or item.due_round < item.round
+
+
+def _receipt(item: ItemState, said: Receipt, _) -> tuple[ItemState, Effect]:
+    return _by_the_table(item, said, Input.RECEIPT)
+
+
+def _report(item: ItemState, said: Report, _) -> tuple[ItemState, Effect]:
+    """A report of an ended round is kept there and moves nothing. Whoever reported may not revisit, ever."""
+    cell = TABLE[item.state][Input.REPORT]
+    if cell.does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
+    if said.round > item.round:
+        return _refused(item, said, "unknown-round")
+    reporters = item.reporters if said.by in item.reporters else (*item.reporters, said.by)
+    if said.round < item.round:
+        after = replace(item, reporters=reporters)
+        return after, _effect(item, after, said, Verdict.KEPT, because=item.evidence_by)
+    evidence = Evidence(ordinal=said.ordinal, report=said.id, photos=said.photos)
+    after = _moved(replace(item, reporters=reporters, reports=(*item.reports, evidence)), cell, said)
+    return after, _effect(item, after, said, Verdict.ADDED if cell.does is Does.ADD else Verdict.KEPT)
+
+
+def _revisit(item: ItemState, said: Revisit, other_open: UUID | None) -> tuple[ItemState, Effect]:
+    return _passed(item, said) if said.passed else _failed(item, said, said.attached_to or other_open)
+
+
+def _passed(item: ItemState, said: Revisit) -> tuple[ItemState, Effect]:
+    """A pass counts for the round and evidence that it judged, and only if its author had seen the last alarm."""
+    cell = TABLE[item.state][Input.PASSED]
+    if cell.does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
+    if (said.round, said.evidence_hash) != (item.round, item.evidence_hash):
+        return _refused(item, said, "stale", because=item.evidence_by)
+    if alarm := _unseen_alarm(item, said):
+        return _refused(item, said, "stale", because=alarm.said)
+    earlier = [each for each in item.passes if each.evidence_hash == said.evidence_hash]
+    if cell.does is Does.KEEP:
+        return _passed_again(item, said, earlier)
+    after = _with_pass(item, said)
+    if after.grade is Grade.MAJOR and len(after.passed_by) < 2:
+        return after, _effect(item, after, said, Verdict.KEPT if after is item else Verdict.ADDED)
+    after = _moved(after, cell, said)
+    return after, _effect(item, after, said, Verdict.ADDED)
+
+
+def _passed_again(item: ItemState, said: Revisit, earlier: list[Pass]) -> tuple[ItemState, Effect]:
+    """A pass where the state no longer moves: a second person's signature, or 回头看 by one who knew of the closing."""
+    if item.state is State.CLOSED and not _unseen(item.decided_by, said):
+        after = replace(item, looked_back=True)
+        return after, _effect(item, after, said, Verdict.KEPT)
+    after = _with_pass(item, said)
+    if not earlier or after is item:
+        return after, _effect(item, after, said, Verdict.KEPT)
+    return after, _effect(item, after, said, Verdict.CO_SIGNED, because=earlier[0].said)
+
+
+def _with_pass(item: ItemState, said: Revisit) -> ItemState:
+    if any(each.by == said.by and each.evidence_hash == said.evidence_hash for each in item.passes):
+        return item
+    mine = Pass(round=said.round, evidence_hash=said.evidence_hash, by=said.by, said=said.id)
+    return replace(item, passes=(*item.passes, mine))
+
+
+def _failed(item: ItemState, said: Revisit, other: UUID | None) -> tuple[ItemState, Effect]:
+    """A fail always counts, whatever it saw, but once a round."""
+    cell = TABLE[item.state][Input.FAILED]
+    if cell.does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
+    if first := _same_fail(item, said):
+        return item, _effect(item, item, said, Verdict.CO_SIGNED, because=first.mark.said)
+    if cell.does is Does.KEEP:
+        return item, _effect(item, item, said, Verdict.KEPT)
+    if cell.mark == UNLESS_ANOTHER_IS_OPEN and other:
+        after = replace(item, linked=item.linked if other in item.linked else (*item.linked, other))
+        return after, _effect(item, after, said, Verdict.ATTACHED_ELSEWHERE, attached_to=other)
+    ended = tuple({said.round, item.round}) if cell.rounds else ()
+    fail = Fail(mark=_mark(said), named=said.round, ended=ended)
+    rebound = item.rebound or item.state is State.CLOSED
+    after = replace(item, fails=(*item.fails, fail), alarm=fail.mark, passes=(), rebound=rebound)
+    after = _moved(after, cell, said)
+    return after, _effect(item, after, said, Verdict.ADDED)
+
+
+def _same_fail(item: ItemState, said: Revisit) -> Fail | None:
+    """The fail that this one co-signs: it named a round that this one ended, or it judged the same round unaware of it."""
+    for fail in item.fails:
+        if said.round in fail.ended or (said.round == fail.named and _unseen(fail.mark, said)):
+            return fail
+    return None
+
+
+def _closure(item: ItemState, said: Closure, _) -> tuple[ItemState, Effect]:
+    """A candidate must be judged before it closes; a major needs two persons' passes of one round and evidence."""
+    if item.state is not None and (said.round, said.evidence_hash) != (item.round, item.evidence_hash):
+        return _refused(item, said, "stale", because=item.evidence_by)
+    if not said.granted:
+        return _by_the_table(item, said, Input.CLOSURE_REFUSED)
+    if item.state is State.AWAITING_CLOSURE and item.grade is Grade.MAJOR_CANDIDATE:
+        return _refused(item, said, "needs-judgement", because=item.graded_by)
+    if item.state is State.AWAITING_CLOSURE and item.grade is Grade.MAJOR and len(item.passed_by) < 2:
+        return _refused(item, said, "needs-second-pass", because=item.graded_by)
+    return _by_the_table(item, said, Input.CLOSURE_GRANTED)
+
+
+def _transfer(item: ItemState, said: Transfer, _) -> tuple[ItemState, Effect]:
+    after, effect = _by_the_table(item, said, Input.TRANSFER)
+    return (replace(after, departments=said.departments) if effect.verdict is Verdict.MOVED else after), effect
+
+
+def _transfer_reply(item: ItemState, said: TransferReply, _) -> tuple[ItemState, Effect]:
+    return _by_the_table(item, said, Input.REPLY_DONE if said.done else Input.REPLY_RETURNED)
+
+
+def _by_the_table(item: ItemState, said: AnySaid, word: Input) -> tuple[ItemState, Effect]:
+    cell = TABLE[item.state][word]
+    if cell.does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
+    after = _moved(item, cell, said)
+    return after, _effect(item, after, said, Verdict.KEPT)
+
+
+# Beside the state: an item that has ended, or is not there, takes no more of these.
+
+
+def _judgement(item: ItemState, said: Judgement, _) -> tuple[ItemState, Effect]:
+    """Alone says `major` (citing the clause: regulations §2.2 no. 3), alone lowers; who lowers must have seen the last alarm."""
+    if not item.is_open:
+        return _refused(item, said, "not-in-this-state")
+    if said.grade is Grade.MAJOR_CANDIDATE:
+        return _refused(item, said, "judges-nothing")
+    if said.grade is Grade.MAJOR and not any(clause.strip() for clause in said.clauses):
+        return _refused(item, said, "needs-clause")
+    if said.grade is item.grade:
+        return item, _effect(item, item, said, Verdict.CO_SIGNED, because=item.graded_by)
+    if said.grade.rank < item.grade.rank and (alarm := _unseen_alarm(item, said)):
+        return _refused(item, said, "stale", because=alarm.said)
+    after = replace(item, grade=said.grade, graded_by=said.id)
+    return after, _effect(item, after, said, Verdict.ADDED)
+
+
+def _request(item: ItemState, said: Extension | Withdrawal, _) -> tuple[ItemState, Effect]:
+    if not item.is_open:
+        return _refused(item, said, "not-in-this-state")
+    until = said.until if isinstance(said, Extension) else None
+    after = replace(item, requests=(*item.requests, Request(id=said.id, until=until)))
+    return after, _effect(item, after, said, Verdict.KEPT)
+
+
+def _decision(item: ItemState, said: Decision, _) -> tuple[ItemState, Effect]:
+    """The first decision on a request stands; only a granted one moves anything."""
+    request = next((each for each in item.requests if each.id == said.target), None)
+    if request is None:
+        return _refused(item, said, "unknown-request")
+    until = request.until and (said.until or request.until)
+    if request.granted is not None:
+        if (said.granted, until) == (request.granted, request.until):
+            return item, _effect(item, item, said, Verdict.CO_SIGNED, because=request.decided_by)
+        return _refused(item, said, "already-decided", because=request.decided_by)
+    if not item.is_open:
+        return _refused(item, said, "not-in-this-state")
+    decided = replace(request, granted=said.granted, until=until, decided_by=said.id)
+    after = replace(item, requests=tuple(decided if each is request else each for each in item.requests))
+    if not said.granted:
+        return after, _effect(item, after, said, Verdict.KEPT)
+    if until:
+        after = replace(after, extended_to=until)
+        return after, _effect(item, after, said, Verdict.ADDED)
+    if alarm := _unseen_alarm(item, said):
+        return _refused(item, said, "stale", because=alarm.said)
+    after = _moved(after, TABLE[item.state][Input.WITHDRAWAL_GRANTED], said)
+    return after, _effect(item, after, said, Verdict.ADDED)
+
+
+def _talk(item: ItemState, said: Signature | Comment, _) -> tuple[ItemState, Effect]:
+    return item, _effect(item, item, said, Verdict.KEPT)
+
+
+HEARD: dict[type, Callable[[ItemState, Any, UUID | None], tuple[ItemState, Effect]]] = {
+    Finding: _finding,
+    Notice: _notice,
+    Receipt: _receipt,
+    Report: _report,
+    Revisit: _revisit,
+    Extension: _request,
+    Judgement: _judgement,
+    Closure: _closure,
+    Withdrawal: _request,
+    Transfer: _transfer,
+    TransferReply: _transfer_reply,
+    Decision: _decision,
+    Signature: _talk,
+    Comment: _talk,
+}
+
+
+def _moved(item: ItemState, cell: Cell, said: AnySaid) -> ItemState:
+    """The item where the cell sends it; a new round begins without reports and passes."""
+    if cell.does is not Does.MOVE:
+        return item
+    state = cell.to or item.state
+    if cell.mark == BY_GRADE and item.grade.rank >= Grade.MAJOR_CANDIDATE.rank:
+        state = State.AWAITING_CLOSURE
+    fresh = {"reports": (), "passes": ()} if cell.rounds else {}
+    return replace(item, state=state, round=item.round + cell.rounds, decided_by=_mark(said), **fresh)
+
+
+def _mark(said: AnySaid) -> Mark:
+    return Mark(said=said.id, ordinal=said.ordinal, by=said.by)
+
+
+def _unseen(mark: Mark | None, said: AnySaid) -> bool:
+    """Whether the author is known not to have seen it; one's own words one knows."""
+    return said.seen is not None and mark is not None and mark.ordinal > said.seen and mark.by != said.by
+
+
+def _unseen_alarm(item: ItemState, said: AnySaid) -> Mark | None:
+    """What eases (a pass, a lower grade, a withdrawal) does not count over a finding or fail that its author had not seen.
+
+    Source: sync.md §3, principle (b): nothing becomes safe because two things happened off-line.
+    """
+    return item.alarm if _unseen(item.alarm, said) else None
+
+
+def _effect(item: ItemState, after: ItemState, said: AnySaid, verdict: Verdict, **more) -> Effect:
+    moved = (item.state, item.round) != (after.state, after.round)
+    return Effect(
+        said=said.id,
+        verdict=Verdict.MOVED if moved else verdict,
+        before=item.state,
+        after=after.state,
+        round_before=item.round,
+        round_after=after.round,
+        **more,
+    )
+
+
+def _refused(item: ItemState, said: AnySaid, code: str, because: UUID | None = None) -> tuple[ItemState, Effect]:
+    if because is None and item.decided_by:
+        because = item.decided_by.said
+    return item, _effect(item, item, said, Verdict.SUPERSEDED, code=code, because=because)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The fold, and which document decided
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def standing(item: ItemState) -> tuple[State | None, int]:
+    return item.state, item.round
+
+
+class Folded(Struct, frozen=True):
+    """An item as everything said about it leaves it, with one effect a document, both in order of ordinal."""
+
+    item: ItemState
+    effects: tuple[Effect, ...]
+    said: tuple[AnySaid, ...]
+
+    @property
+    def decided_by(self) -> tuple[UUID, ...]:
+        """The documents that decided where the item stands, see `deciders`."""
+        return self.deciders(standing)
+
+    def deciders(self, of: Callable[[ItemState], Any]) -> tuple[UUID, ...]:
+        """The latest smallest set of documents without which `of` the item would be another; in order of ordinal.
+
+        Nearly always one: the last that moved it. Two passes of the same evidence are two ("either would have done"),
+        and so is a finding that moved nothing and yet made a later pass stale: without it the pass had closed the item.
+        """
+        before = _states(self.said)
+        now = of(self.item)
+        for first in reversed(range(len(self.said))):
+            if replace(before[first + 1], ordinal=0) == replace(before[first], ordinal=0):
+                continue
+            rest = self.said[first + 1 :]
+            for size in range(min(len(rest), 2) + 1):
+                for others in combinations(rest, size):
+                    if of(_without(before[first], rest, others)) != now:
+                        return (self.said[first].id, *(each.id for each in others))
+            if of(before[first]) != now:
+                return (self.said[first].id, *_needed(before[first], rest, of, now))
+        return ()
+
+    @property
+    def too_early(self) -> tuple[UUID, ...]:
+        """Superseded documents that would count if they were said again now, as they are.
+
+        A closure said before the judgement that it needed; told to its author, who says it again or not.
+        """
+        superseded = {effect.said for effect in self.effects if effect.verdict is Verdict.SUPERSEDED}
+        return tuple(each.id for each in self.said if each.id in superseded and _would_count(self.item, each))
+
+
+def fold(said: Iterable[AnySaid]) -> Folded:
+    """Everything said about one item, in any order; the order of ordinal is the one that counts."""
+    ordered = tuple(sorted(said, key=lambda each: each.ordinal))
+    item, effects = NOTHING_YET, []
+    for each in ordered:
+        item, effect = step(item, each)
+        effects.append(effect)
+    return Folded(item=item, effects=tuple(effects), said=ordered)
+
+
+def _states(said: Sequence[AnySaid]) -> list[ItemState]:
+    states = [NOTHING_YET]
+    for each in said:
+        states.append(step(states[-1], each)[0])
+    return states
+
+
+def _without(item: ItemState, rest: Sequence[AnySaid], gone: Collection[AnySaid]) -> ItemState:
+    for each in rest:
+        if each not in gone:
+            item = step(item, each)[0]
+    return item
+
+
+def _needed(item: ItemState, rest: Sequence[AnySaid], of: Callable[[ItemState], Any], now: Any) -> list[UUID]:
+    """Of the documents after a move, those that would have made up for it; the others may stay."""
+    gone = list(rest)
+    for each in rest:
+        fewer = [other for other in gone if other is not each]
+        if of(_without(item, rest, fewer)) != now:
+            gone = fewer
+    return [each.id for each in gone]
+
+
+def _would_count(item: ItemState, said: AnySaid) -> bool:
+    _, effect = step(item, replace(said, ordinal=item.ordinal + 1))
+    return effect.verdict in (Verdict.MOVED, Verdict.ADDED)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One rule for both doors
+# ---------------------------------------------------------------------------------------------------------------------
+
+REFUSALS = {
+    "stale": "整改项已更新到第 {current} 版,您看到的材料不是最新的。请看过最新材料再定。",
+    "not-in-this-state": "整改项现在是“{word}”,这一步办不了。请刷新后按现在的状态办理。",
+    "unknown-round": "报告写的轮次还没有开始,现在是第 {round} 轮。请刷新后按现在的轮次提交。",
+    "needs-judgement": "这是待判定的重大隐患,判定之后才能销号。请先办理判定。",
+    "needs-second-pass": "重大隐患须有两人对同一轮、同一份材料复查合格,现在还差一人。请另一位复查人复查后再销号。",
+    "needs-clause": "判定为重大隐患须写明依据的判定条款。请补上条款再提交。",
+    "judges-nothing": "判定要给出结论:重大,或一般、较大、仅为问题。请选定等级再提交。",
+    "unknown-request": "没有找到要审批的延期或撤销申请。请刷新后重试。",
+    "already-decided": "这份申请已经有了另一种审批结果,以先作出的为准。如需更改,请重新申请。",
+}
+
+
+def refusal(effect: Effect, current_rev: int) -> Problem | None:
+    """What the web answers where a phone's document is kept as superseded: 409 `stale`, else 422; None if it was heard."""
+    if effect.verdict is not Verdict.SUPERSEDED:
+        return None
+    message = REFUSALS[effect.code]
+    if effect.code == "stale":
+        return Stale(message=message, current=current_rev)
+    word = STATE_WORDS[effect.before] if effect.before else "尚未登记"
+    said = message.format(word=word, round=effect.round_before)
+    return Problem(effect.code, said, state=effect.before, round=effect.round_before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Who may say it
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def require_revisit(item: ItemState, *, by: UUID, units: Collection[UUID], unit_side_posts: Collection[UUID]) -> None:
+    """A revisit is by nobody who reported and nobody with a unit-side post there. Raises NotAllowed.
+
+    `units`: the unit responsible and those that its site serves; `unit_side_posts`: the units where the person has a
+    post on the unit's side. Source: design §5; regulations §2.4 (复查人与整改责任人回避).
+    """
+    if by in item.reporters:
+        raise NotAllowed("revisit-by-reporter", "您报告过这项整改,复查须由别人来做。请转给另一位检查人员。")
+    if set(units) & set(unit_side_posts):
+        raise NotAllowed("revisit-by-own-side", "您在这个单位任职,不能复查本单位的整改。请转给另一位检查人员。")
+
+
+def require_closure(*, is_approver: bool) -> None:
+    """A closure, granted or refused, is an approver's. Raises NotAllowed. That two persons passed a major is the fold's
+    to say (`needs-second-pass`): majors by two persons, then an approver (design §5)."""
+    if not is_approver:
+        raise NotAllowed("closure-needs-approver", "重大隐患的销号由审批人办理。请转给分管领导或安全科负责人。")
+
+
+def require_judgement(*, is_approver: bool) -> None:
+    """A judgement is an approver's. Raises NotAllowed. Source: regulations §2.2 no. 3 (分管领导或安全科长)."""
+    if not is_approver:
+        raise NotAllowed("judgement-needs-approver", "等级判定由审批人办理。请转给分管领导或安全科负责人。")
+
+
+def require_decision(*, is_approver: bool) -> None:
+    """A decision on an extension or a withdrawal is an approver's. Raises NotAllowed. Source: design §4, §5."""
+    if not is_approver:
+        raise NotAllowed("decision-needs-approver", "延期和撤销由审批人决定。请转给分管领导或安全科负责人。")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where a finding goes
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Neighbour(Struct, frozen=True):
+    """An item of the same site and checklist item."""
+
+    id: UUID
+    place_key: str
+    state: State
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in ENDED
+
+
+class Attachment(Struct, frozen=True):
+    """`to`: the item that takes the finding, None for a new one; `repeat_of`: the closed one that a new one repeats;
+    `suggests`: an open one that a person may mean, where the finding names no place."""
+
+    to: UUID | None = None
+    repeat_of: UUID | None = None
+    suggests: UUID | None = None
+
+
+def where_to_attach(place_key: str, neighbours: Sequence[Neighbour]) -> Attachment:
+    """Where a finding at a place goes. `neighbours`, oldest first, are the items of its site and checklist item.
+
+    One open item a site, checklist item and place. What was closed there comes back as a new item, marked repeat; what
+    was withdrawn there says nothing. A blank place never attaches by itself: its item stands alone and suggests the
+    older one. Source: design §4, §5.
+    """
+    if not place_key:
+        return Attachment(suggests=_newest(each for each in neighbours if each.is_open))
+    if to := open_on_key(place_key, neighbours):
+        return Attachment(to=to)
+    closed = [each for each in neighbours if each.place_key == place_key and each.state is State.CLOSED]
+    return Attachment(repeat_of=closed[-1].id if closed else None)
+
+
+def open_on_key(place_key: str, neighbours: Iterable[Neighbour], *, but: UUID | None = None) -> UUID | None:
+    """The open item on the key, other than `but`: the `other_open` of a failed revisit. A blank place is no key."""
+    if not place_key:
+        return None
+    return _newest(each for each in neighbours if each.is_open and each.place_key == place_key and each.id != but)
+
+
+def _newest(neighbours: Iterable[Neighbour]) -> UUID | None:
+    ids = [each.id for each in neighbours]
+    return ids[-1] if ids else None

@@ -222,7 +222,8 @@ def _leave(work: Work) -> None:
         alerts.raise_for(work, work.urgencies)
     _link_chains(work)
     standing = _standing_index(work)
-    rows.insert(Body, work.bodies)
+    used = {entry.body.id for entry in work.entries if entry.body is not None}
+    rows.insert(Body, [body for body in work.bodies if body[0] in used])
     for model, new in work.inserts.items():
         rows.insert(model, list(new.values()))
     for model, changed in work.updates.items():

@@ -9,8 +9,8 @@ or changes rows of the world and says them.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,10 +18,12 @@ import msgspec
 from safety import alerts
 from safety.access import DESK, Sight
 from safety.changes import BodyRef, Entry, Work
-from safety.errors import NotAllowed, Problem, Stale
+from safety.errors import Busy, NotAllowed, Problem, Stale
+from safety.ids import seeded_id
 from safety.models import Acknowledgement, Alert, AlertState, Delivery, DeliveryState
 
-Need = tuple[str, UUID]  # (name of a loader, id)
+Need = tuple[str, Any]  # (name of a loader, id)
+UNLOCKED_CHAINS = {seeded_id("catalogue")}  # read by verbs, never moved by them
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Saying:
     doc_id: UUID
     input: Any
     body: BodyRef
-    said_at: datetime  # corrected by the skew of the phone; for people to read, never an order
+    said_at: datetime  # corrected by `skew`; for people to read, never an order
+    skew: timedelta = timedelta()  # what was added to the phone's own times
     source: str = "web"  # "web" | "phone"
     op_id: UUID | None = None
     device: UUID | None = None
@@ -138,32 +141,56 @@ def needs_of(table: dict[str, Verb], sayings: Sequence[Saying]) -> dict[str, set
     return needs
 
 
-def prepare(world: World, loaders: dict[str, Loader], needs: dict[str, set[UUID]]) -> set[UUID]:
-    """Locks, then loads. Gives organisations that turned up only while loading: roll back, start with the union."""
-    named = set().union(*(loaders[kind].where(ids) for kind, ids in needs.items())) if needs else set()
+class MoreToLock(Exception):
+    """Loading met organisations that the unlocked pre-read had not named: roll back, start again with the union."""
+
+    def __init__(self, organisations: set[UUID]):
+        self.organisations = organisations
+        super().__init__(organisations)
+
+
+T = TypeVar("T")
+RESTARTS = 5
+
+
+def with_locks(door: Callable[[frozenset[UUID]], T]) -> T:
+    """Runs a door that opens a unit and locks at least the organisations handed to it; again, with more, if told so."""
+    organisations: frozenset[UUID] = frozenset()
+    for _ in range(RESTARTS):
+        try:
+            return door(organisations)
+        except MoreToLock as more:
+            organisations |= more.organisations
+    raise Busy()
+
+
+def prepare(world: World, loaders: dict[str, Loader], needs: dict[str, set], *, organisations: Iterable[UUID]) -> None:
+    """Locks the organisations handed over and those that an unlocked pre-read names, then loads. Raises MoreToLock."""
+    named = set(organisations).union(*(loaders[kind].where(ids) for kind, ids in needs.items()))
     world.work.lock(named)
     waiting = {kind: set(ids) for kind, ids in needs.items()}
     while waiting:
-        found = defaultdict(set)
-        for kind, ids in waiting.items():
-            fresh = ids - world.asked[kind]
-            world.asked[kind] |= fresh
-            for more, doc_id in loaders[kind].load(world, fresh) if fresh else ():
-                if doc_id is not None and doc_id not in world.asked[more]:
-                    found[more].add(doc_id)
-        waiting = found
+        waiting = _load(world, loaders, waiting)
     chains = {row.chain_id for rows in world.rows.values() for row in rows.values() if getattr(row, "chain_id", None)}
-    return chains - set(world.work.heads)
+    if more := chains - set(world.work.heads) - UNLOCKED_CHAINS:
+        raise MoreToLock(more)
 
 
-def decide_all(world: World, table: dict[str, Verb], sayings: Sequence[Saying]) -> list[Outcome]:
-    """One outcome each, in order; a refusal of one blocks none of the others."""
-    return [_decide(world, table[saying.verb], saying) for saying in sayings]
+def _load(world: World, loaders: dict[str, Loader], waiting: dict[str, set]) -> dict[str, set]:
+    found = defaultdict(set)
+    for kind, ids in waiting.items():
+        fresh = ids - world.asked[kind]
+        world.asked[kind] |= fresh
+        for more, wanted in loaders[kind].load(world, fresh) if fresh else ():
+            if wanted is not None and wanted not in world.asked[more]:
+                found[more].add(wanted)
+    return found
 
 
-def _decide(world: World, verb: Verb, saying: Saying) -> Outcome:
+def decide(world: World, table: dict[str, Verb], saying: Saying) -> Outcome:
+    """What becomes of one thing said; a refusal is an outcome and blocks none of the others."""
     try:
-        return verb.decide(world, saying)
+        return table[saying.verb].decide(world, saying)
     except Wait as wait:
         return Outcome("deferred", waiting_for=wait.needs)
     except Problem as problem:

@@ -1,10 +1,15 @@
 """Keyword-only makers of rows for tests; each goes through the unit of work, as the product does."""
 
 from datetime import date, timedelta
+from hashlib import sha256
 from itertools import count
 
 from django.utils import timezone
+from msgspec import convert
+from msgspec.json import encode as json_encode
 
+from inspections.frozen import FrozenItem, FrozenTemplate
+from inspections.models import ChecklistTemplate, TemplateVersion
 from safety.access import today
 from safety.changes import unit
 from safety.ids import new_id
@@ -79,6 +84,56 @@ def make_shift(*, person: Person, node: Organisation, seat: int = Seat.OFFICER, 
     return DutyShift.objects.create(
         person=person, node=node, seat=seat, starts_at=start, ends_at=start + timedelta(hours=hours), begun=begun
     )
+
+
+def make_checklist(*, items: tuple[dict, ...] = (), code: str = "", audience: str = "ref", named: tuple = ()):
+    """A published template version with items of our own: ordinary, listed, photo always, photo banned, incident."""
+    n = next(_number)
+    wanted = items or (
+        {"code": "ST-11", "text": "冷藏温度达标", "grade": "general", "photo": "on_fail"},
+        {"code": "ST-15", "text": "食品留样", "grade": "serious", "photo": "always"},
+        {"code": "ST-21", "text": "燃气报警有效", "grade": "major_candidate", "photo": "always"},
+        {"code": "ST-05", "text": "健康证明有效", "grade": "serious", "photo": "ban", "ban_mode": "cover_only"},
+        {"code": "SS-11", "text": "就寝清点", "grade": "serious", "photo": "ban", "ban_mode": "camera"},
+        {
+            "code": "WS-04",
+            "text": "按时报告疫情",
+            "grade": "incident",
+            "photo": "ban",
+            "ban_mode": "camera",
+            "finding": "incident",
+        },
+    )
+    template = ChecklistTemplate.objects.create(code=code or f"X{n}", name=f"检查表{n}", kind="fixed")
+    frozen = FrozenTemplate(
+        schema=1,
+        code=template.code,
+        name=template.name,
+        version=1,
+        kind="fixed",
+        audience=audience,
+        as_of=date(2026, 11, 1),
+        items=tuple(convert(_ITEM | item, FrozenItem) for item in wanted),
+    )
+    content = json_encode(frozen)
+    version = TemplateVersion(
+        id=new_id(),
+        template=template,
+        version=1,
+        state=TemplateVersion.PUBLISHED,
+        content=content,
+        sha256=sha256(content).hexdigest(),
+        published_at=timezone.now(),
+        audience=audience,
+        named=[str(person.id) for person in named],
+    )
+    with _unit() as work:
+        work.lock({version.chain_id})
+        work.say(version, "template.published", body=work.body(content), urgency=None)
+    return version
+
+
+_ITEM = {"area": "ST", "finding": "hazard", "disposition": "rectify", "confidence": "certain"}
 
 
 def _unit():

@@ -41,6 +41,7 @@ class Photo(Document):
     longitude = models.FloatField("经度", null=True)
     accuracy_m = models.FloatField("精度(米)", null=True)
     datum = models.CharField("坐标系", max_length=8, blank=True, choices=[(each.value, each.value) for each in Datum])
+    cover_only = models.BooleanField("只拍封面", default=False)  # stays with the bureau whatever its subject does
     author = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="拍摄人")
     state = models.CharField("状态", max_length=10, choices=PhotoState.choices, default=PhotoState.DECLARED)
 

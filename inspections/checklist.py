@@ -1,0 +1,19 @@
+"""The frozen text of a template version, decoded once and kept: versions never change."""
+
+from functools import lru_cache
+
+import msgspec
+
+from inspections.frozen import FrozenItem, FrozenTemplate
+from inspections.models import TemplateVersion
+
+
+def items_in(version: TemplateVersion) -> dict[str, FrozenItem]:
+    """The items of a version by code, those that may be chosen besides included."""
+    return _decoded(version.sha256, bytes(version.content))
+
+
+@lru_cache(maxsize=256)
+def _decoded(sha256: str, content: bytes) -> dict[str, FrozenItem]:
+    text = msgspec.json.decode(content, type=FrozenTemplate)
+    return {item.code: item for item in (*text.items, *text.pool)}

@@ -1,0 +1,216 @@
+"""How the rows that verbs need are found, locked and loaded, in bulk; one loader a collection."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from inspections import fold
+from inspections.models import (
+    ENDED,
+    Blob,
+    Conflict,
+    Finding,
+    Inspection,
+    Photo,
+    QuickHazard,
+    RectificationItem,
+    Statement,
+    Submission,
+    Task,
+    TemplateVersion,
+)
+from inspections.sayings import said_by_finding, said_by_statement
+from safety.access import today
+from safety.models import Post, Role, Site
+from safety.verbs import LOADERS as GROUND_LOADERS
+from safety.verbs import Loader, Need, World
+
+PlaceKey = tuple[UUID, str, str]  # site, checklist item, place
+
+
+@dataclass(slots=True)
+class Cure:
+    """What is known of rectification while a unit decides: states by item, items by place, photos by subject."""
+
+    states: dict[UUID, fold.ItemState] = field(default_factory=dict)
+    open_at: dict[PlaceKey, RectificationItem] = field(default_factory=dict)
+    ended_at: dict[PlaceKey, UUID] = field(default_factory=dict)
+    newest_at: dict[tuple[UUID, str], RectificationItem] = field(default_factory=dict)
+    of_visit: dict[UUID, list[Finding]] = field(default_factory=lambda: defaultdict(list))
+    of_item: dict[UUID, list[Finding]] = field(default_factory=lambda: defaultdict(list))
+    photos_of: dict[UUID, list[Photo]] = field(default_factory=lambda: defaultdict(list))
+    approvers: dict[UUID, list[str]] = field(default_factory=dict)  # by site
+    held: set[str] = field(default_factory=set)  # SHA-256 of bytes that the author has brought
+    sealable: dict[str, Blob] = field(default_factory=dict)
+
+
+def cure_of(world: World) -> Cure:
+    """The unit's one Cure."""
+    return world.store.setdefault("cure", Cure())
+
+
+def _where(model, column: str):
+    def where(ids: set[UUID]) -> set[UUID]:
+        return set(model.objects.filter(id__in=ids).values_list(column, flat=True))
+
+    return where
+
+
+def _load_sites(world: World, ids: set[UUID]) -> Iterable[Need]:
+    """Sites with their units, and the approvers over each unit: they are named on what only named persons may read."""
+    approvers = Post.objects.on(today(world.work.now)).filter(role=Role.APPROVER)
+    paths = list(approvers.values_list("person_id", "node__path"))
+    for site in Site.objects.filter(id__in=ids).select_related("unit"):
+        world.put("sites", site)
+        over = {str(person) for person, path in paths if site.unit.path.startswith(path)}
+        cure_of(world).approvers[site.id] = sorted(over)
+    return []
+
+
+def _load_places(world: World, ids: set[UUID]) -> Iterator[Need]:
+    """What is open at these sites, and what ended there by place; ids are those of sites."""
+    cure = cure_of(world)
+    for item in RectificationItem.objects.filter(site__in=ids).exclude(state__in=ENDED).order_by("found_on", "id"):
+        world.put("rectifications", item)
+        note_open(world, item)
+        yield ("rectification_history", item.id)
+    ended = (
+        RectificationItem.objects.filter(site__in=ids, state="closed").exclude(place_key="").order_by("closed_at", "id")
+    )
+    for item_id, *key in ended.values_list("id", "site_id", "item_code", "place_key"):
+        cure.ended_at[tuple(key)] = item_id
+
+
+def note_open(world: World, item: RectificationItem) -> None:
+    """Files an open item under its place, so that the next finding there attaches to it."""
+    cure = cure_of(world)
+    if item.place_key:
+        cure.open_at[item.site_id, item.item_code, item.place_key] = item
+    cure.newest_at[item.site_id, item.item_code] = item
+
+
+def _load_items(world: World, ids: set[UUID]) -> Iterator[Need]:
+    for item in RectificationItem.objects.filter(id__in=ids).select_related("unit"):
+        world.put("rectifications", item)
+        yield ("rectification_history", item.id)
+        yield ("places", item.site_id)
+        yield ("sites", item.site_id)
+
+
+def _load_histories(world: World, ids: set[UUID]) -> Iterator[Need]:
+    """Folds everything said about these items."""
+    cure = cure_of(world)
+    said = defaultdict(list)
+    findings = list(Finding.objects.filter(item__in=ids).select_related("quick_hazard"))
+    for finding in findings:
+        cure.of_item[finding.item_id].append(finding)
+        said[finding.item_id].append(said_by_finding(finding))
+        if finding.quick_hazard_id:
+            yield ("quick_hazards", finding.quick_hazard_id)
+    for statement in Statement.objects.filter(item__in=ids).order_by("ordinal"):
+        world.put(statement.collection, statement)
+        said[statement.item_id].append(said_by_statement(statement))
+    for item_id in ids:
+        cure.states[item_id] = fold.fold(said[item_id]).item
+
+
+def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
+    cure = cure_of(world)
+    for visit in Inspection.objects.filter(id__in=ids).select_related("unit"):
+        world.put("inspections", visit)
+        yield ("sites", visit.site_id)
+        yield ("places", visit.site_id)
+        yield ("versions", visit.version_id)
+        yield ("photos_of", visit.id)
+        if visit.task_id:
+            yield ("tasks", visit.task_id)
+    for finding in Finding.objects.filter(inspection__in=ids):
+        cure.of_visit[finding.inspection_id].append(finding)
+
+
+def _load_photos_of(world: World, ids: set[UUID]) -> Iterable[Need]:
+    cure = cure_of(world)
+    for photo in Photo.objects.filter(subject_id__in=ids):
+        cure.photos_of[photo.subject_id].append(photo)
+        world.put("photos", photo)
+    return []
+
+
+def _load_photos(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for photo in Photo.objects.filter(id__in=ids):
+        world.put("photos", photo)
+    return []
+
+
+def _load_quick_hazards(world: World, ids: set[UUID]) -> Iterator[Need]:
+    for hazard in QuickHazard.objects.filter(id__in=ids):
+        world.put("quick_hazards", hazard)
+        yield ("photos_of", hazard.id)
+
+
+def _load_versions(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for version in TemplateVersion.objects.filter(id__in=ids).select_related("template"):
+        world.put("versions", version)
+    return []
+
+
+def _load_tasks(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for task in Task.objects.filter(id__in=ids):
+        world.put("tasks", task)
+    return []
+
+
+def _load_statements(world: World, ids: set[UUID]) -> Iterator[Need]:
+    for statement in Statement.objects.filter(id__in=ids):
+        world.put("statements", statement)
+        world.put(statement.collection, statement)
+        if statement.item_id:
+            yield ("rectifications", statement.item_id)
+
+
+def _load_conflicts(world: World, ids: set[UUID]) -> Iterator[Need]:
+    for conflict in Conflict.objects.filter(id__in=ids):
+        world.put("conflicts", conflict)
+        if conflict.target_collection == "inspections":
+            yield ("inspections", conflict.target_id)
+
+
+def _load_submissions(world: World, ids: set[UUID]) -> Iterable[Need]:
+    for submission in Submission.objects.filter(id__in=ids):
+        world.put("submissions", submission)
+    return []
+
+
+def _load_blobs(world: World, hashes: set[str]) -> Iterable[Need]:
+    """Bytes that the author has brought; those that no photo shows may be sealed."""
+    cure = cure_of(world)
+    held = Blob.objects.filter(sha256__in=hashes, holders__person=world.sight.person_id, destroyed_at__isnull=True)
+    linked = set(Photo.objects.filter(sha256__in=hashes).values_list("sha256", flat=True))
+    for blob in held:
+        cure.held.add(blob.sha256)
+        if blob.sha256 not in linked:
+            cure.sealable[blob.sha256] = blob
+    return []
+
+
+def _nowhere(ids: set[UUID]) -> set[UUID]:
+    return set()
+
+
+LOADERS: dict[str, Loader] = GROUND_LOADERS | {
+    "sites": Loader(_where(Site, "unit_id"), _load_sites),
+    "places": Loader(_where(Site, "unit_id"), _load_places),
+    "versions": Loader(_nowhere, _load_versions),
+    "tasks": Loader(_where(Task, "unit_id"), _load_tasks),
+    "inspections": Loader(_where(Inspection, "unit_id"), _load_inspections),
+    "photos": Loader(_where(Photo, "unit_id"), _load_photos),
+    "blobs": Loader(_nowhere, _load_blobs),
+    "photos_of": Loader(_nowhere, _load_photos_of),
+    "quick_hazards": Loader(_where(QuickHazard, "unit_id"), _load_quick_hazards),
+    "rectifications": Loader(_where(RectificationItem, "unit_id"), _load_items),
+    "rectification_history": Loader(_nowhere, _load_histories),
+    "statements": Loader(_where(Statement, "unit_id"), _load_statements),
+    "conflicts": Loader(_where(Conflict, "unit_id"), _load_conflicts),
+    "submissions": Loader(_where(Submission, "unit_id"), _load_submissions),
+}

@@ -1,0 +1,474 @@
+"""The push: what a phone says is stored before it is understood, heard once, and answered as often as it asks.
+
+One transaction stores the operations, one unit hears the batch. Only when the database itself refuses is the batch
+rolled back and tried once more whole, then operation by operation.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+from django.db import DatabaseError, IntegrityError, OperationalError, transaction
+from msgspec import Raw, Struct
+
+from inspections.verbs import VERBS, hear, ready
+from safety import rows
+from safety.access import sight_of, today
+from safety.changes import BodyRef, Work, clock_now, unit
+from safety.errors import Malformed, Problem, ServerError, TooLarge
+from safety.ids import SEEDS, new_id
+from safety.models import Body, Index
+from safety.scopes import past_sight
+from safety.verbs import Outcome, Saying, World, decide, with_locks
+from sync.models import Operation, Verdict, Waiting
+
+log = logging.getLogger(__name__)
+
+MAX_OPERATIONS = 500
+MAX_BYTES = 1_000_000
+FINAL = ("applied", "merged", "superseded", "rejected")
+
+
+class Envelope(Struct):
+    """One batch. Anything else in it is for later versions."""
+
+    ops: list[Raw]
+    protocol: Literal[1] = 1
+    schema: int = 1
+    device_id: UUID | None = None
+    epoch: str = ""
+    sent_at: datetime | None = None
+
+
+class Op(Struct):
+    """One operation as a phone writes it."""
+
+    op_id: UUID
+    collection: str
+    id: UUID
+    kind: Literal["create", "patch", "delete", "action"]
+    at: datetime
+    action: str = ""
+    after: list[UUID] = []
+    base_rev: int | None = None
+    set: Raw = Raw(b"{}")
+    base: dict[str, Any] | None = None
+    args: Raw = Raw(b"{}")
+    n: int | None = None
+    hlc: str = ""
+
+    @property
+    def verb(self) -> str:
+        return f"{self.collection}.{self.action if self.kind == 'action' else self.kind}"
+
+    @property
+    def said(self) -> Raw:
+        return self.args if self.kind == "action" else self.set
+
+
+@dataclass(slots=True)
+class Heard:
+    """One operation of a batch on its way: its bytes, its shape if it has one, and what became of it."""
+
+    op_id: UUID
+    raw: bytes
+    op: Op | None
+    problem: Problem | None = None
+    body: BodyRef | None = None
+    status: str = ""
+    seq: int | None = None
+    replayed: bool = False
+    conflicts: Sequence = ()
+    waiting_for: Sequence = ()
+    said_at: datetime | None = None
+    skew: timedelta = timedelta()
+
+
+def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
+    """Hears a batch (JSON bytes) and gives the answer's members; `results` in the order of the operations.
+
+    Raises Malformed for a broken envelope, TooLarge beyond 500 operations or 1 MB; nothing else of a batch is an error.
+    """
+    envelope = decode_envelope(body, device=device)
+    skew = skew_of(envelope.sent_at, now)
+    batch = [_read(bytes(raw), now=now, skew=skew) for raw in envelope.ops]
+    receive(batch, person=person, device=device, schema=envelope.schema, now=now)
+    hear_batch(batch, person=person, device=device, now=now)
+    seq, epoch = clock_now()
+    return {
+        "protocol": 1,
+        "epoch": epoch,
+        "seq": seq,
+        "durable_seq": None,
+        "server_time": now,
+        "results": answers(batch, person=person, now=now),
+    }
+
+
+def decode_envelope(body: bytes, *, device: UUID) -> Envelope:
+    if len(body) > MAX_BYTES:
+        raise TooLarge(code="batch-too-large", max_bytes=MAX_BYTES, max_ops=MAX_OPERATIONS)
+    try:
+        envelope = msgspec.json.decode(body, type=Envelope)
+    except msgspec.DecodeError as wrong:
+        raise Malformed(reason=str(wrong)) from wrong
+    if len(envelope.ops) > MAX_OPERATIONS:
+        raise TooLarge(code="batch-too-large", max_bytes=MAX_BYTES, max_ops=MAX_OPERATIONS)
+    if envelope.device_id is not None and envelope.device_id != device:
+        raise Malformed("other-device", "这批内容来自另一台终端,请在那台终端上登录后发送。")
+    return envelope
+
+
+def skew_of(sent_at: datetime | None, now: datetime) -> timedelta:
+    """What to add to the phone's times: by how much its clock was behind when it sent; small differences are travel."""
+    if sent_at is None or sent_at.tzinfo is None or abs(now - sent_at) < timedelta(seconds=30):
+        return timedelta()
+    return now - sent_at
+
+
+def _read(raw: bytes, *, now: datetime, skew: timedelta) -> Heard:
+    try:
+        op = msgspec.json.decode(raw, type=Op)
+    except msgspec.DecodeError as wrong:
+        return Heard(_op_id_in(raw), raw, None, problem=Malformed(reason=str(wrong)), said_at=now)
+    heard = Heard(op.op_id, raw, op, skew=skew)
+    if op.at.tzinfo is None:
+        heard.problem, heard.said_at = Malformed(reason="at 须带时区"), now
+        return heard
+    heard.said_at = min(op.at + skew, now)
+    if op.verb not in VERBS:
+        heard.problem = Malformed("unknown-verb", "服务器不认识“{verb}”,请更新手机上的应用。", verb=op.verb)
+    return heard
+
+
+def _op_id_in(raw: bytes) -> UUID:
+    """The operation's own id if that much can be read; else one made from the bytes, so that it is kept all the same."""
+
+    class OnlyId(Struct):
+        op_id: UUID
+
+    try:
+        return msgspec.json.decode(raw, type=OnlyId).op_id
+    except msgspec.DecodeError:
+        return uuid5(SEEDS, hashlib.sha256(raw).hexdigest())
+
+
+def receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
+    """Stores every unknown operation with its bytes; from here on nothing can be lost to a fault of ours."""
+    try:
+        _receive(batch, person=person, device=device, schema=schema, now=now)
+    except IntegrityError:  # the same phone sent the same batch at the same time: now they are known
+        _receive(batch, person=person, device=device, schema=schema, now=now)
+
+
+def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
+    known = {each.op_id: each for each in Operation.objects.filter(op_id__in=[heard.op_id for heard in batch])}
+    bodies, operations = [], {}
+    for heard in batch:
+        digest = hashlib.sha256(heard.raw).digest()
+        stored = known.get(heard.op_id) or operations.get(heard.op_id)
+        if stored is not None:
+            _recognise(heard, stored, digest, person=person)
+            continue
+        salt, body_id = secrets.token_bytes(16), new_id()
+        body_hash = hashlib.sha256(salt + heard.raw).digest()
+        heard.body = BodyRef(body_id, body_hash)
+        bodies.append((body_id, salt, heard.raw, body_hash, None))
+        operations[heard.op_id] = Operation(
+            op_id=heard.op_id,
+            person_id=person,
+            device_id=device,
+            collection=heard.op.collection[:24] if heard.op else "",
+            doc_id=heard.op.id if heard.op else None,
+            verb=heard.op.verb[:40] if heard.op else "",
+            payload_sha256=digest,
+            body_id=body_id,
+            schema=schema,
+            said_at=heard.said_at,
+            received_at=now,
+        )
+    if not operations:
+        return
+    with transaction.atomic(durable=True):
+        rows.insert(Body, bodies)
+        rows.insert(Operation, list(operations.values()))
+
+
+class OpIdReused(Problem):
+    code, status = "op-id-reused", 409
+    message = "这个操作编号已经用于另一条内容。请让手机换一个编号再发,内容仍在手机上。"
+
+
+def _recognise(heard: Heard, stored: Operation, digest: bytes, *, person: UUID) -> None:
+    """The same thing said again by the same person; anything else under that id is refused, and not answered."""
+    body = Body.objects.filter(id=stored.body_id).first() if bytes(stored.payload_sha256) != digest else None
+    same = bytes(stored.payload_sha256) == digest or (
+        body is not None and body.bytes is not None and _canonical(bytes(body.bytes)) == _canonical(heard.raw)
+    )
+    if stored.person_id != person or not (same or _erased(stored)):
+        heard.problem, heard.status = OpIdReused(), "rejected"
+        return
+    heard.replayed = True
+    if heard.body is None:
+        heard.body = BodyRef(stored.body_id, b"")
+
+
+def _canonical(raw: bytes) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
+
+
+def _erased(stored: Operation) -> bool:
+    return Body.objects.filter(id=stored.body_id, erased_at__isnull=False).exists()
+
+
+def hear_batch(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str = "push") -> None:
+    """Gives each operation its verdict: those that have one keep it, the others are heard in one unit."""
+    _recall(batch)
+    fresh = [heard for heard in batch if not heard.status]
+    if not fresh:
+        return
+    for _ in range(2):
+        try:
+            _hear_together(fresh, person=person, device=device, now=now, source=source)
+            return
+        except DatabaseError as refused:
+            log.info("push.refused ops=%d error=%s", len(fresh), type(refused).__name__)
+            for heard in fresh:
+                heard.status, heard.problem = "", heard.problem if heard.op is None else None
+    _hear_one_by_one(fresh, person=person, device=device, now=now, source=source)
+
+
+def _recall(batch: list[Heard]) -> None:
+    replayed = [heard.op_id for heard in batch if heard.replayed]
+    if not replayed:
+        return
+    verdicts = {verdict.op_id: verdict for verdict in Verdict.objects.filter(op_id__in=replayed)}
+    for heard in batch:
+        if heard.replayed and heard.op_id in verdicts:
+            _take(heard, verdicts[heard.op_id])
+
+
+def _take(heard: Heard, verdict: Verdict) -> None:
+    heard.status, heard.seq, heard.conflicts, heard.replayed = verdict.status, verdict.seq, verdict.conflicts, True
+    heard.problem = Recalled(verdict.problem) if verdict.problem else None
+
+
+class Recalled(Problem):
+    """A problem as it was answered the first time."""
+
+    def __init__(self, members: dict):
+        super().__init__(members["code"], members["detail"].replace("{", "{{").replace("}", "}}"))
+        self.members = members
+
+    def as_json(self) -> dict:
+        return self.members
+
+
+def _hear_together(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str) -> None:
+    def door(organisations: frozenset[UUID]) -> None:
+        with unit(actor=person, device=device, source=source, now=now) as work:
+            todo = _lock_operations(batch)
+            sight = sight_of(person, on=today(now))
+            world = World(work, sight, past=lambda moment: past_sight(person, moment))
+            sayings = [saying for heard in todo if (saying := _saying(heard, device)) is not None]
+            ready(world, sayings, organisations=organisations)
+            stored = _dependencies(todo)
+            spoken = iter(sayings)
+            outcomes = [(heard, _hear(world, heard, spoken, stored)) for heard in todo]
+            hear(world)
+            _write_verdicts(work, outcomes, person=person)
+
+    with_locks(door)
+
+
+def _lock_operations(batch: list[Heard]) -> list[Heard]:
+    """Locks the operations by id, then reads their verdicts: of eight equal senders one goes on, seven are answered."""
+    ids = sorted({heard.op_id for heard in batch})
+    list(Operation.objects.select_for_update().filter(op_id__in=ids).order_by("op_id").values_list("op_id"))
+    verdicts = {verdict.op_id: verdict for verdict in Verdict.objects.filter(op_id__in=ids)}
+    todo, seen = [], set()
+    for heard in batch:
+        if heard.op_id in verdicts:
+            _take(heard, verdicts[heard.op_id])
+        elif heard.op_id not in seen:
+            seen.add(heard.op_id)
+            todo.append(heard)
+    missing = {heard.body.id for heard in todo if not heard.body.hash}
+    hashes = dict(Body.objects.filter(id__in=missing).values_list("id", "hash")) if missing else {}
+    for heard in todo:
+        if heard.body.id in hashes:
+            heard.body = BodyRef(heard.body.id, bytes(hashes[heard.body.id]))
+    return todo
+
+
+def _saying(heard: Heard, device: UUID) -> Saying | None:
+    """The operation as the verbs take it; None, with its problem noted, where the content has not the shape."""
+    if heard.problem is not None:
+        return None
+    op = heard.op
+    try:
+        content = msgspec.json.decode(op.said, type=VERBS[op.verb].struct)
+    except msgspec.ValidationError as wrong:
+        heard.problem = Problem("validation", "内容不符合要求:{reason}", reason=str(wrong))
+        return None
+    return Saying(
+        verb=op.verb,
+        doc_id=op.id,
+        input=content,
+        body=heard.body,
+        said_at=heard.said_at,
+        skew=heard.skew,
+        source="phone",
+        op_id=op.op_id,
+        device=device,
+        base_rev=op.base_rev,
+        base=op.base,
+        hlc=op.hlc,
+    )
+
+
+def _dependencies(batch: list[Heard]) -> dict[UUID, str]:
+    """The verdicts of operations that these name in `after`."""
+    named = {each for heard in batch if heard.op for each in heard.op.after}
+    return dict(Verdict.objects.filter(op_id__in=named).values_list("op_id", "status")) if named else {}
+
+
+def _hear(world: World, heard: Heard, spoken, statuses: dict[UUID, str]) -> Outcome:
+    if heard.problem is not None:
+        outcome = Outcome("rejected", problem=heard.problem)
+    else:
+        saying = next(spoken)
+        outcome = _after(heard.op, statuses) or decide(world, VERBS, saying)
+    statuses[heard.op_id] = outcome.status
+    return outcome
+
+
+def _after(op: Op, statuses: dict[UUID, str]) -> Outcome | None:
+    """What its `after` forbids: it waits for what is not there, and falls with what was rejected."""
+    for needed in op.after:
+        status = statuses.get(needed)
+        if status == "rejected":
+            return Outcome("rejected", problem=DependencyFailed(op_id=str(needed)))
+        if status not in FINAL:
+            return Outcome("deferred", waiting_for=[("operations", needed)])
+    return None
+
+
+class DependencyFailed(Problem):
+    code, status = "dependency-failed", 422
+    message = "它所依赖的上一步没有被接受,所以这一步也没有办。请先处理上一步。"
+
+
+def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person: UUID) -> None:
+    waiting = [(heard, outcome) for heard, outcome in outcomes if outcome.status == "deferred"]
+    decided = [(heard, outcome) for heard, outcome in outcomes if outcome.status != "deferred"]
+    for heard, outcome in outcomes:
+        heard.status, heard.problem = outcome.status, outcome.problem
+        heard.conflicts = [conflict.summary() for conflict in outcome.conflicts]
+        heard.waiting_for = outcome.waiting_for
+    if waiting:
+        held = [heard.op_id for heard, _ in waiting]
+        Waiting.objects.bulk_create(
+            [
+                Waiting(
+                    op_id=heard.op_id,
+                    person_id=person,
+                    kind=outcome.waiting_for[0][0],
+                    doc_id=outcome.waiting_for[0][1],
+                    since=work.now,
+                )
+                for heard, outcome in waiting
+            ],
+            ignore_conflicts=True,
+        )
+        log.info("push.deferred ops=%d person=%s", len(held), person)
+    Waiting.objects.filter(op_id__in=[heard.op_id for heard, _ in decided if heard.replayed]).delete()
+
+    def verdicts(first: int) -> list:
+        new = []
+        for heard, outcome in decided:
+            heard.seq = first + outcome.entry.place if outcome.entry is not None else None
+            problem = heard.problem.as_json() if heard.problem else None
+            new.append((heard.op_id, heard.status, heard.seq, problem, heard.conflicts, work.now))
+        return [(Verdict, new)]
+
+    work.also(verdicts)
+
+
+def _hear_one_by_one(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str) -> None:
+    """Each in a unit of its own; what the database still refuses, and all that follows on the same document, is `retry`."""
+    stuck: set[UUID] = set()
+    for heard in batch:
+        if heard.op is not None and heard.op.id in stuck:
+            heard.status = "retry"
+            continue
+        try:
+            _hear_together([heard], person=person, device=device, now=now, source=source)
+        except OperationalError:
+            heard.status = "retry"
+            stuck.add(heard.op.id if heard.op else heard.op_id)
+        except Exception:  # ours is the fault, theirs the work: it is stored, and heard again once we have mended it
+            log.exception("push.failed op=%s person=%s", heard.op_id, person)
+            heard.status, heard.problem = "deferred", ServerError()
+            stuck.add(heard.op.id if heard.op else heard.op_id)
+
+
+def answers(batch: list[Heard], *, person: UUID, now: datetime) -> list[dict]:
+    """One result an operation, with the document as it stands now, if today's scope reads it."""
+    by_id: dict[UUID, Heard] = {}
+    for heard in batch:
+        by_id.setdefault(heard.op_id, heard)
+        if not heard.status:  # the same operation twice in one batch
+            first = by_id[heard.op_id]
+            heard.status, heard.seq, heard.problem, heard.replayed = first.status, first.seq, first.problem, True
+    documents = current_documents(
+        {(heard.op.collection, heard.op.id) for heard in batch if heard.op and shows_document(heard)},
+        person=person,
+        now=now,
+    )
+    return [_answer(heard, documents) for heard in batch]
+
+
+def shows_document(heard: Heard) -> bool:
+    """A taken id and a foreign operation id are told nothing about."""
+    return heard.problem is None or heard.problem.code not in ("id-taken", "op-id-reused")
+
+
+def current_documents(wanted: set[tuple[str, UUID]], *, person: UUID, now: datetime) -> dict[tuple[str, UUID], Raw]:
+    """The newest wire form of documents that today's scope reads. One statement a collection."""
+    if not wanted:
+        return {}
+    pairs = sight_of(person, on=today(now)).pairs
+    found = {}
+    for collection in {each for each, _ in wanted}:
+        ids = [doc_id for each, doc_id in wanted if each == collection]
+        rows_of = Index.objects.filter(collection=collection, doc_id__in=ids, deleted=False)
+        for doc_id, audience, key, wire in rows_of.values_list("doc_id", "audience", "key", "wire"):
+            if (audience, key) in pairs:
+                found[collection, doc_id] = Raw(bytes(wire))
+    return found
+
+
+def _answer(heard: Heard, documents: dict) -> dict:
+    answer: dict[str, Any] = {"op_id": heard.op_id, "status": heard.status, "seq": heard.seq}
+    answer["doc"] = documents.get((heard.op.collection, heard.op.id)) if heard.op and shows_document(heard) else None
+    if heard.replayed:
+        answer["replayed"] = True
+    if heard.problem is not None:
+        answer["problem"] = heard.problem.as_json()
+    if heard.conflicts:
+        answer["conflicts"] = heard.conflicts
+    if heard.status == "deferred":
+        answer["waiting_for"] = _waiting(heard)
+    return answer
+
+
+def _waiting(heard: Heard) -> dict:
+    operations = [each for kind, each in heard.waiting_for if kind == "operations"]
+    return {"ops": operations, "docs": [each for kind, each in heard.waiting_for if kind != "operations"]}

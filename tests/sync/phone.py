@@ -1,0 +1,43 @@
+"""A phone of the tests: it keeps operations, sends them as one batch, and knows its own device."""
+
+import msgspec
+from django.utils import timezone
+
+from safety.ids import new_id
+from safety.models import Device
+from sync.push import push
+
+
+class Phone:
+    def __init__(self, person):
+        self.person = person
+        self.device = Device.objects.create(person=person, name="手机", registered_at=timezone.now())
+        self.outbox = []
+
+    def op(self, collection, kind, said, *, doc_id=None, **more):
+        """Queues an operation and gives its document's id; kinds beside create, patch, delete are actions."""
+        doc_id = doc_id or new_id()
+        action = kind not in ("create", "patch", "delete")
+        self.outbox.append(
+            {
+                "op_id": more.pop("op_id", None) or new_id(),
+                "collection": collection,
+                "id": doc_id,
+                "kind": "action" if action else kind,
+                "action": kind if action else "",
+                "args" if action else "set": said,
+                "at": more.pop("at", timezone.now()),
+                **more,
+            }
+        )
+        return doc_id
+
+    def send(self, operations=None, **envelope):
+        """Sends what is queued (or these operations) and gives the results; the outbox is then empty."""
+        operations = self.outbox if operations is None else operations
+        body = msgspec.json.encode(
+            {"protocol": 1, "schema": 1, "device_id": self.device.id, "ops": operations, **envelope}
+        )
+        answer = push(body, person=self.person.id, device=self.device.id, now=timezone.now())
+        self.outbox = []
+        return [msgspec.json.decode(msgspec.json.encode(result)) for result in answer["results"]]
