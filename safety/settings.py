@@ -115,7 +115,6 @@ LANGUAGE_CODE = "zh-hans"
 TIME_ZONE = "Asia/Shanghai"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR / "static"
 WHITENOISE_USE_FINDERS = True
 
 BLOBS = Path(env("BLOBS", str(VAR / "blobs")))  # photo bytes as taken, by SHA-256; private
