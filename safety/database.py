@@ -15,10 +15,13 @@ POSTGRES_SESSION = "-c synchronous_commit=on -c lock_timeout=5s -c idle_in_trans
 
 
 def database_from_url(url: str) -> dict:
-    """`sqlite:////abs/file` or `postgresql://user:password@host:port/name?host=/socket/dir`; ValueError for others."""
+    """`sqlite:////absolute`, `sqlite:///relative` or `postgresql://user:password@host:port/name?host=/socket/dir`.
+
+    Raises ValueError for any other.
+    """
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
-        name = unquote(parts.path)[1:] if parts.path.startswith("//") else unquote(parts.path)
+        name = unquote(parts.path)[1:]  # without the slash that ends the (empty) host
         # an in-memory test database is one connection: threads would see "table is locked"
         test = {"NAME": f"{name}.test"}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
