@@ -1,24 +1,62 @@
-"""What every test may ask for: the clock's row, and a district with the people of one school."""
+"""What every test may ask for: a district with its people, and the engines. The engines are started by tests/engines.py; here is which of them answers."""
 
+import os
+import sqlite3
 from types import SimpleNamespace
+from urllib.parse import quote
 
+import psycopg
 import pytest
-from django.conf import settings
+from django.db import connection
 
 from safety.models import Clock
 from tests.makers import make_checklist, make_district, make_person, make_school, make_shift, make_site
 
-settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a person a test, not a second a person
+ASKED_ENGINE = os.environ.get("SAFETY_TEST_ENGINE", "")
+
+
+def pytest_report_header() -> str:
+    if connection.vendor == "sqlite":
+        return f"engine: SQLite {sqlite3.sqlite_version}"
+    with psycopg.connect(os.environ["SAFETY_DATABASE_URL"]) as asked:
+        return f"engine: PostgreSQL {asked.execute('SHOW server_version').fetchone()[0]}"
+
+
+def pytest_sessionstart() -> None:
+    if ASKED_ENGINE and connection.vendor != ASKED_ENGINE:
+        pytest.exit(f"asked for {ASKED_ENGINE}, but the settings chose {connection.vendor}", returncode=3)
 
 
 @pytest.fixture(autouse=True)
 def clock(request):
     """Flushing tests empties the clock's table: the one row is put back."""
-    marker = request.node.get_closest_marker("django_db")
-    if marker is None:
+    if request.node.get_closest_marker("django_db") is None:
         return
-    request.getfixturevalue("transactional_db" if marker.kwargs.get("transaction") else "db")
+    request.getfixturevalue(
+        "transactional_db" if request.node.get_closest_marker("django_db").kwargs.get("transaction") else "db"
+    )
     Clock.objects.get_or_create(id=1, defaults={"seq": 0, "epoch": "e-test"})
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A real Redis of this run's own; outside CI a test that wants one is skipped where there is none."""
+    url = os.environ.get("SAFETY_REDIS_TEST_URL", "")
+    if not url and os.environ.get("CI") in ("true", "1"):
+        pytest.fail("CI must bring a Redis: run `python3 dev.py test`")
+    if not url:
+        pytest.skip("no Redis: `python3 dev.py test` starts one")
+    return url
+
+
+@pytest.fixture
+def database_url(transactional_db) -> str:
+    """The test database as SAFETY_DATABASE_URL, for a server that a test starts beside itself."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{quote(str(database['NAME']))}"
+    person = f"{quote(database['USER'])}:{quote(database['PASSWORD'])}"
+    return f"postgresql://{person}@:{database['PORT']}/{quote(database['NAME'])}?host={quote(database['HOST'])}"
 
 
 @pytest.fixture
