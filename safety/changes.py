@@ -224,8 +224,8 @@ def _leave(work: Work) -> None:
     standing = _standing_index(work)
     used = {entry.body.id for entry in work.entries if entry.body is not None}
     rows.insert(Body, [body for body in work.bodies if body[0] in used])
-    for model, new in work.inserts.items():
-        rows.insert(model, list(new.values()))
+    for model in sorted(work.inserts, key=rows.depth):  # what is pointed to comes first
+        rows.insert(model, list(work.inserts[model].values()))
     for model, changed in work.updates.items():
         rows.upsert(model, list(changed.values()))
     if work.moved_heads:

@@ -100,6 +100,13 @@ def plan_for(model: type[Model], vendor: str) -> Plan:
     return Plan(model, vendor)
 
 
+@lru_cache(maxsize=256)
+def depth(model: type[Model]) -> int:
+    """How many models must be written before this one: along its foreign keys, itself aside."""
+    targets = {field.related_model for field in model._meta.concrete_fields if field.is_relation} - {model}
+    return 1 + max(map(depth, targets), default=0)
+
+
 def insert(model: type[Model], rows: Iterable[Model | tuple]) -> None:
     """Writes new rows. Raises Django's IntegrityError and OperationalError as the ORM would."""
     plan = plan_for(model, connection.vendor)
