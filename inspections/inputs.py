@@ -1,9 +1,11 @@
 """The shapes of what may be said: one struct a verb, decoded by msgspec at both doors. Shapes only, no rights, no rules."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Text = Annotated[str, Meta(max_length=500)]
@@ -79,6 +81,15 @@ class Snapshot(Struct, kw_only=True):
 
     answers: dict[Code, AnswerPatch]
     photos: list[dict[str, Any]] = []
+
+
+@lru_cache(maxsize=1024)
+def snapshot_in(text: str) -> Snapshot | None:
+    """What a snapshot shows; None where it cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=Snapshot)
+    except msgspec.DecodeError:
+        return None
 
 
 class JoinInspection(Shape, kw_only=True):

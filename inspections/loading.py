@@ -20,6 +20,7 @@ from inspections.models import (
     Task,
     TemplateVersion,
 )
+from inspections.rules import normalise_place
 from inspections.sayings import said_by_finding, said_by_statement
 from safety.access import today
 from safety.models import Post, Role, Site
@@ -36,7 +37,7 @@ class Cure:
     states: dict[UUID, fold.ItemState] = field(default_factory=dict)
     open_at: dict[PlaceKey, RectificationItem] = field(default_factory=dict)
     ended_at: dict[PlaceKey, UUID] = field(default_factory=dict)
-    newest_at: dict[tuple[UUID, str], RectificationItem] = field(default_factory=dict)
+    newest_at: dict[tuple[UUID, str], UUID] = field(default_factory=dict)
     of_visit: dict[UUID, list[Finding]] = field(default_factory=lambda: defaultdict(list))
     of_item: dict[UUID, list[Finding]] = field(default_factory=lambda: defaultdict(list))
     photos_of: dict[UUID, list[Photo]] = field(default_factory=lambda: defaultdict(list))
@@ -68,18 +69,42 @@ def _load_sites(world: World, ids: set[UUID]) -> Iterable[Need]:
     return []
 
 
-def _load_places(world: World, ids: set[UUID]) -> Iterator[Need]:
-    """What is open at these sites, and what ended there by place; ids are those of sites."""
+def _load_places(world: World, keys: set[PlaceKey]) -> Iterator[Need]:
+    """What is open at these places, and what was closed there last; of a blank place only what a person may mean."""
     cure = cure_of(world)
-    for item in RectificationItem.objects.filter(site__in=ids).exclude(state__in=ENDED).order_by("found_on", "id"):
-        world.put("rectifications", item)
-        note_open(world, item)
-        yield ("rectification_history", item.id)
-    ended = (
-        RectificationItem.objects.filter(site__in=ids, state="closed").exclude(place_key="").order_by("closed_at", "id")
-    )
-    for item_id, *key in ended.values_list("id", "site_id", "item_code", "place_key"):
+    for item in _at(keys, with_place=True).exclude(state__in=ENDED).order_by("found_on", "id"):
+        if (item.site_id, item.item_code, item.place_key) in keys:
+            world.put("rectifications", item)
+            note_open(world, item)
+            yield ("rectification_history", item.id)
+    for item_id, *key in (
+        _at(keys, with_place=True)
+        .filter(state="closed")
+        .order_by("closed_at", "id")
+        .values_list("id", "site_id", "item_code", "place_key")
+    ):
         cure.ended_at[tuple(key)] = item_id
+    blank = {key for key in keys if not key[2]}
+    if blank:
+        open_items = _at(blank, with_place=False).exclude(state__in=ENDED).order_by("found_on", "id")
+        for item_id, site_id, code in open_items.values_list("id", "site_id", "item_code"):
+            cure.newest_at[site_id, code] = item_id
+
+
+def _at(keys: set[PlaceKey], *, with_place: bool):
+    items = RectificationItem.objects.filter(site__in={key[0] for key in keys}, item_code__in={key[1] for key in keys})
+    return items.filter(place_key__in={key[2] for key in keys if key[2]}) if with_place else items
+
+
+def places_in(site_id: UUID, answers: dict) -> Iterator[Need]:
+    """The places at which these answers (structs or stored) say that something is not in order."""
+    for code, answer in answers.items():
+        result = answer.get("result") if isinstance(answer, dict) else (answer.result or None)
+        if not result:
+            continue
+        value, where = (result["value"], result["place"]) if isinstance(result, dict) else (result.value, result.place)
+        if value in ("fail", "fixed"):
+            yield ("places", (site_id, code, normalise_place(where)))
 
 
 def note_open(world: World, item: RectificationItem) -> None:
@@ -87,14 +112,14 @@ def note_open(world: World, item: RectificationItem) -> None:
     cure = cure_of(world)
     if item.place_key:
         cure.open_at[item.site_id, item.item_code, item.place_key] = item
-    cure.newest_at[item.site_id, item.item_code] = item
+    cure.newest_at[item.site_id, item.item_code] = item.id
 
 
 def _load_items(world: World, ids: set[UUID]) -> Iterator[Need]:
     for item in RectificationItem.objects.filter(id__in=ids).select_related("unit"):
         world.put("rectifications", item)
         yield ("rectification_history", item.id)
-        yield ("places", item.site_id)
+        yield ("places", (item.site_id, item.item_code, item.place_key))
         yield ("sites", item.site_id)
 
 
@@ -120,7 +145,9 @@ def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
     for visit in Inspection.objects.filter(id__in=ids).select_related("unit"):
         world.put("inspections", visit)
         yield ("sites", visit.site_id)
-        yield ("places", visit.site_id)
+        yield from places_in(visit.site_id, visit.answers)
+        for answers in world.store["said"].get(visit.id, ()):
+            yield from places_in(visit.site_id, answers)
         yield ("versions", visit.version_id)
         yield ("photos_of", visit.id)
         if visit.task_id:
@@ -200,7 +227,7 @@ def _nowhere(ids: set[UUID]) -> set[UUID]:
 
 LOADERS: dict[str, Loader] = GROUND_LOADERS | {
     "sites": Loader(_where(Site, "unit_id"), _load_sites),
-    "places": Loader(_where(Site, "unit_id"), _load_places),
+    "places": Loader(_nowhere, _load_places),
     "versions": Loader(_nowhere, _load_versions),
     "tasks": Loader(_where(Task, "unit_id"), _load_tasks),
     "inspections": Loader(_where(Inspection, "unit_id"), _load_inspections),

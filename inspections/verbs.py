@@ -1,5 +1,6 @@
 """VERBS: every word that may be said, with its shape, what it needs and who decides it. Both doors use this one table."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
@@ -17,20 +18,34 @@ from inspections.actions.visits import (
     decide_void,
     settle_visits,
 )
-from inspections.loading import LOADERS
+from inspections.loading import LOADERS, places_in
 from inspections.models import StatementKind
+from inspections.rules import normalise_place
 from safety.verbs import VERBS as GROUND_VERBS
 from safety.verbs import Need, Saying, Verb, World, needs_of, prepare
 
 
 def ready(world: World, sayings: Sequence[Saying], *, organisations: Iterable[UUID]) -> None:
     """Locks and loads what these sayings need. Raises MoreToLock."""
+    world.store["said"] = answers_said(sayings)
     prepare(world, LOADERS, needs_of(VERBS, sayings), organisations=organisations)
 
 
 def hear(world: World) -> None:
     """What follows from the batch's end state: findings of visits, judged once, not at every tap."""
     settle_visits(world)
+
+
+def answers_said(sayings: Sequence[Saying]) -> dict[UUID, list[dict[str, inputs.AnswerPatch]]]:
+    """What is said of each visit's answers in this batch: their places must be loaded before anything is decided."""
+    said: dict[UUID, list] = defaultdict(list)
+    for saying in sayings:
+        if isinstance(saying.input, inputs.CreateInspection | inputs.PatchInspection):
+            said[saying.doc_id].append(saying.input.answers)
+        elif isinstance(saying.input, inputs.SubmitInspection):
+            shown = inputs.snapshot_in(saying.input.snapshot)
+            said[saying.doc_id].append(shown.answers if shown else {})
+    return said
 
 
 def _own(collection: str) -> Callable[[UUID, object], list[Need]]:
@@ -52,14 +67,15 @@ def _creates_visit(doc_id: UUID, said: inputs.CreateInspection) -> list[Need]:
     return [
         ("inspections", doc_id),
         ("sites", said.site_id),
-        ("places", said.site_id),
+        *places_in(said.site_id, said.answers),
         ("versions", said.template_version_id),
         ("tasks", said.task_id),
     ]
 
 
 def _creates_hazard(doc_id: UUID, said: inputs.CreateQuickHazard) -> list[Need]:
-    return [("quick_hazards", doc_id), ("sites", said.site_id), ("places", said.site_id)]
+    place = (said.site_id, said.item_code, normalise_place(said.place))
+    return [("quick_hazards", doc_id), ("sites", said.site_id), ("places", place)]
 
 
 VERBS: dict[str, Verb] = GROUND_VERBS | {

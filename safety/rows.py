@@ -4,14 +4,13 @@ Django's own bulk calls cost three to five times as much CPU a row; what they do
 from the database, returning keys) nothing here needs. Rows carry their own primary keys.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.core.serializers.json import DjangoJSONEncoder
+import msgspec
 from django.db import connection
 from django.db.models import Field, Model
 from psycopg.types.json import Jsonb
@@ -84,7 +83,7 @@ def _converter(field: Field, vendor: str) -> Callable[[Any], Any] | None:
 
 
 def _json_text(value: Any) -> str:
-    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)
+    return msgspec.json.encode(value).decode()
 
 
 def _hex(value: UUID) -> str:

@@ -99,7 +99,7 @@ def _new_item(world: World, saying: Saying, proposal: Proposal, *, site: Site, p
         bases=proposal.bases,
         found_on=today(saying.said_at),
         repeats_id=cure.ended_at.get((site.id, proposal.item_code, place_key)) if place_key else None,
-        suggests=older,
+        suggests_id=older,
         audience=Audience.RESTRICTED if proposal.restricted else Audience.BUREAU,
         named=named,
     )

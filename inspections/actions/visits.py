@@ -1,6 +1,7 @@
 """Visits: created, patched by two phones at once, joined, submitted, made void; and what their answers come to."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -50,13 +51,17 @@ class Meta:
         number = self.groups.get(group)
         return None if number is None else msgspec.convert(self.sources[number], rules.GroupMeta)
 
-    def set(self, group: str, meta: rules.GroupMeta) -> None:
+    def number_of(self, meta: rules.GroupMeta) -> int:
+        """The number of a source, new if it has none."""
         source = msgspec.to_builtins(meta)
         number = self.numbers.get(tuple(source))
         if number is None:
             number = self.numbers[tuple(source)] = len(self.sources)
             self.sources.append(source)
-        self.groups[group] = number
+        return number
+
+    def set(self, group: str, meta: rules.GroupMeta) -> None:
+        self.groups[group] = self.number_of(meta)
 
     def packed(self) -> list:
         return [self.sources, self.groups]
@@ -194,7 +199,7 @@ def merge_answers(
 ) -> list[Conflict]:
     """Merges each touched group; gives the conflicts that it wrote. Raises Invalid for codes that the checklist lacks."""
     items = items_in(visit.version)
-    unknown = sorted(set(patches) - set(items))
+    unknown = [code for code in patches if code not in items]
     if unknown:
         raise Invalid(
             errors=[
@@ -202,43 +207,53 @@ def merge_answers(
                 for code in unknown
             ]
         )
-    meta, conflicts = Meta.of(visit), []
-    for code, patch in patches.items():
-        answer = dict(visit.answers.get(code) or {"result": None, "note": ""})
-        conflicts += _merge_answer(world, saying, visit, items[code], answer, patch, meta)
-        if visit.state == InspectionState.SUBMITTED:
-            answer["late"] = True
-        visit.answers[code] = answer
-    visit.field_meta = meta.packed()
-    return conflicts
-
-
-def _merge_answer(
-    world, saying, visit, item: FrozenItem, answer: dict, patch: inputs.AnswerPatch, meta: Meta
-) -> list[Conflict]:
-    conflicts = []
-    if item.grade == "incident":
-        patch = _withhold(world, saying, visit, item, patch)
-    for name in ("result", "note"):
-        said = getattr(patch, name)
-        if said is UNSET:
-            continue
-        group, incoming = f"answers.{item.code}.{name}", msgspec.to_builtins(said)
-        merged = rules.merge_group(
-            name,
-            current=answer.get(name),
-            meta=meta.get(group),
-            incoming=incoming,
-            mine=_source(world, saying, visit),
-            base_rev=saying.base_rev,
-        )
-        answer[name] = merged.value
-        if merged.meta is not None:
-            meta.set(group, merged.meta)
-            answer["by" if name == "result" else "note_by"] = str(merged.meta.by)
-        if merged.lost is not None:
+    for code in [code for code in patches if items[code].grade == "incident"]:
+        patches = {**patches, code: _withhold(world, visit, items[code], patches[code])}
+    merge, conflicts = Merge(visit, _source(world, saying, visit), saying.base_rev), []
+    for code, said in msgspec.to_builtins(patches).items():
+        for group, merged in merge.answer(code, said):
             conflicts.append(_conflict(world, saying, visit, group, merged))
+    visit.field_meta = merge.meta.packed()
     return conflicts
+
+
+class Merge:
+    """The three-way merge of one saying into one visit's answers."""
+
+    def __init__(self, visit: Inspection, mine: rules.GroupMeta, base_rev: int | None):
+        self.visit, self.mine, self.base_rev = visit, mine, base_rev
+        self.meta = Meta.of(visit)
+        self.number = self.meta.number_of(mine)
+        self.late = visit.state == InspectionState.SUBMITTED
+
+    def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
+        """Merges the groups of one answer that were said; yields those in which something lost."""
+        answers = self.visit.answers
+        answer = answers.get(code)
+        if answer is None:
+            answer = answers[code] = {"result": None, "note": ""}
+        for name, by in (("result", "by"), ("note", "note_by")):
+            if name not in said:
+                continue
+            group, incoming = f"answers.{code}.{name}", said[name]
+            if group in self.meta.groups and answer[name] == incoming:
+                continue
+            merged = self._group(group, name, answer[name], incoming)
+            if merged.meta is self.mine:
+                self.meta.groups[group] = self.number
+                answer[name], answer[by] = merged.value, str(self.mine.by)
+                if self.late:
+                    answer["late"] = True
+            if merged.lost is not None:
+                yield group, merged
+
+    def _group(self, group: str, name: str, current, incoming) -> rules.Merged:
+        meta = self.meta.get(group)
+        if meta is None:
+            return rules.Merged(incoming, self.mine)
+        return rules.merge_group(
+            name, current=current, meta=meta, incoming=incoming, mine=self.mine, base_rev=self.base_rev
+        )
 
 
 def _source(world: World, saying: Saying, visit: Inspection) -> rules.GroupMeta:
@@ -251,7 +266,7 @@ def _source(world: World, saying: Saying, visit: Inspection) -> rules.GroupMeta:
     )
 
 
-def _withhold(world, saying, visit: Inspection, item: FrozenItem, patch: inputs.AnswerPatch) -> inputs.AnswerPatch:
+def _withhold(world, visit: Inspection, item: FrozenItem, patch: inputs.AnswerPatch) -> inputs.AnswerPatch:
     """What is said on an incident item goes where only named persons read it; the answer keeps the result alone."""
     words = [patch.note if patch.note is not UNSET else ""]
     result = patch.result
@@ -304,10 +319,11 @@ def decide_submit(world: World, saying: Saying) -> Outcome:
         return Outcome("superseded", doc=alternative, entry=entry, problem=problem)
     if visit.state == InspectionState.VOID:
         return _keep_late(world, saying, visit, "这次检查已经作废,您的提交单独保存了。")
-    try:
-        snapshot = msgspec.json.decode(said.snapshot, type=inputs.Snapshot)
-    except msgspec.DecodeError as wrong:
-        raise Invalid(errors=[{"field": "snapshot", "code": "unreadable", "detail": str(wrong)}]) from wrong
+    snapshot = inputs.snapshot_in(said.snapshot)
+    if snapshot is None:
+        raise Invalid(
+            errors=[{"field": "snapshot", "code": "unreadable", "detail": "提交的快照读不懂,请更新应用后重试。"}]
+        )
     conflicts = merge_answers(world, saying, visit, _known(visit, snapshot.answers))
     visit.state, visit.finished_at = InspectionState.SUBMITTED, said.finished_at
     visit.submitted_by_id, visit.submitted_at = world.work.actor, saying.said_at

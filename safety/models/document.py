@@ -1,10 +1,13 @@
 """What every synced row has: an id, a revision, and who reads it. The rows themselves live where they are written."""
 
+from functools import lru_cache
 from uuid import UUID
 
 from django.db import models
 
 from safety.ids import REF, new_id
+
+parsed = lru_cache(maxsize=65536)(UUID)  # the same few hundred keys at every push
 
 
 class Audience(models.TextChoices):
@@ -49,6 +52,6 @@ class Document(models.Model):
         if self.audience == Audience.REF:
             return {(Audience.REF.value, REF)}
         if self.audience in (Audience.RESTRICTED, Audience.PERSON):
-            return {(str(self.audience), UUID(person)) for person in self.named}
-        rows = {(str(self.audience), UUID(key)) for key in self.keys}
-        return rows | {(Audience.PERSON.value, UUID(person)) for person in self.named}
+            return {(str(self.audience), parsed(person)) for person in self.named}
+        rows = {(str(self.audience), parsed(key)) for key in self.keys}
+        return rows | {(Audience.PERSON.value, parsed(person)) for person in self.named}
