@@ -34,6 +34,11 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     "Pixels that decoding goes through, where they may be more than width × height (HEIC)."
 
     @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height after the container's own orientation."""
+        return (self.height, self.width) if (self.orientation or 1) >= 5 else (self.width, self.height)
+
+    @property
     def pixels(self) -> int:
         """The most pixels that decoding has to hold or to go through."""
         return max(self.width * self.height, self.coded_pixels)

@@ -14,7 +14,10 @@ from inspections.containers import DAMAGED, MAX_PARTS, UNSUPPORTED, Outline
 from inspections.photo_problems import PhotoTruncated, PhotoUnreadable
 
 BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis"))
-"Brands that promise a still picture in HEVC; the brand mif1 alone promises any codec."
+"Brands that promise a still picture in HEVC."
+
+MAJORS = BRANDS | {b"mif1", b"msf1", b"hevc", b"hevx"}
+"What may stand first: mif1 promises any codec, and a burst names its sequence first."
 
 MAX_META_BYTES = 1_000_000
 "A phone's item table has some kilobytes, 192 tiles included."
@@ -63,7 +66,7 @@ class Meta(msgspec.Struct):
 def is_heic(head: bytes) -> bool:
     """Whether the file type box promises a still picture in HEVC. `head` is the first few hundred bytes."""
     brands = brands_of(head)
-    return bool(brands) and (brands[0] in BRANDS or (brands[0] in (b"mif1", b"msf1") and not BRANDS.isdisjoint(brands)))
+    return bool(brands) and brands[0] in MAJORS and not BRANDS.isdisjoint(brands)
 
 
 def brands_of(head: bytes) -> list[bytes]:

@@ -18,7 +18,7 @@ from safety.authentication import device_id_of
 from safety.changes import unit
 from safety.errors import Malformed, NotFound, Problem, TooLarge
 from safety.ids import new_id
-from safety.scopes import past_sight
+from safety.scopes import PastSights
 from safety.verbs import Outcome, Saying, World, decide, with_locks
 
 MAX_BYTES = 1_000_000
@@ -91,7 +91,7 @@ def say(request, key: str, *, doc_id: UUID, content: Any, base_rev: int | None) 
                 device=device_id_of(request),
                 base_rev=base_rev,
             )
-            world = World(work, sight_of(person, on=today(now)), past=lambda moment: past_sight(person.id, moment))
+            world = World(work, sight_of(person, on=today(now)), past=PastSights(person.id))
             ready(world, [saying], organisations=organisations)
             outcome = decide(world, VERBS, saying)
             if outcome.status == "deferred":

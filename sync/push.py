@@ -24,7 +24,7 @@ from safety.changes import BodyRef, Work, clock_now, unit
 from safety.errors import Malformed, Problem, ServerError, TooLarge
 from safety.ids import SEEDS, new_id
 from safety.models import Body, Index
-from safety.scopes import past_sight
+from safety.scopes import PastSights
 from safety.verbs import Outcome, Saying, World, decide, with_locks
 from sync.models import Operation, Verdict, Waiting
 
@@ -244,6 +244,16 @@ def hear_batch(batch: list[Heard], *, person: UUID, device: UUID, now: datetime,
     _hear_one_by_one(fresh, person=person, device=device, now=now, source=source)
 
 
+def recall(operation: Operation) -> Heard | None:
+    """A stored operation as it was received, to be heard again; None once its body is erased."""
+    body = Body.objects.filter(id=operation.body_id, erased_at__isnull=True).first()
+    if body is None:
+        return None
+    heard = _read(bytes(body.bytes), now=operation.received_at, skew=timedelta())
+    heard.said_at, heard.body, heard.replayed = operation.said_at, BodyRef(body.id, bytes(body.hash)), True
+    return heard
+
+
 def _recall(batch: list[Heard]) -> None:
     replayed = [heard.op_id for heard in batch if heard.replayed]
     if not replayed:
@@ -275,7 +285,7 @@ def _hear_together(batch: list[Heard], *, person: UUID, device: UUID, now: datet
         with unit(actor=person, device=device, source=source, now=now) as work:
             todo = _lock_operations(batch)
             sight = sight_of(person, on=today(now))
-            world = World(work, sight, past=lambda moment: past_sight(person, moment))
+            world = World(work, sight, past=PastSights(person))
             sayings = [saying for heard in todo if (saying := _saying(heard, device)) is not None]
             ready(world, sayings, organisations=organisations)
             stored = _dependencies(todo)

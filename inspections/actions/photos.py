@@ -75,8 +75,7 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
 def store(work, photo: Photo) -> None:
     """The bytes are here: the photo says so, and shown copies are wanted."""
     photo.state = PhotoState.STORED
-    if photo.rendition != "original" or photo.original_id is None:
-        work.insert(Derivation(photo_id=photo.id, wanted_at=work.now))
+    work.insert(Derivation(photo_id=photo.id, wanted_at=work.now))
 
 
 def corrected(taken_at: datetime | None, saying: Saying) -> datetime | None:
