@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -24,8 +25,8 @@ from safety.models import Site
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
-LEASE = timedelta(minutes=2)
+AT_ONCE = 2  # photos a turn: a HEIC may take a minute and a half
+LEASE = timedelta(minutes=5)
 UNLINKED = timedelta(days=14)  # bytes may come before their document, but not for ever
 SEALED = timedelta(days=7)
 GALLERY, DEMO = "相册导入", "演示"
@@ -56,7 +57,7 @@ def lease(now: datetime) -> list[Derivation]:
 
 def _derive(photo: Photo) -> None:
     try:
-        copies = derive(photos.path_of(photo.sha256).read_bytes(), stamp=stamp_of(photo))
+        copies = derive(photos.path_of(photo.sha256).read_bytes(), stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS)
     except PhotoProblem as problem:
         _give_up(photo, problem)
         return

@@ -77,7 +77,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, sha256: str) -> None:
     while chunk := stream.read(CHUNK):
         size += len(chunk)
         if size > settings.PHOTO_MAX_BYTES:
-            raise PhotoTooLarge(size_mb=f"超过 {size // 1_000_000}", max_mb=settings.PHOTO_MAX_BYTES // 1_000_000)
+            raise PhotoTooLarge(size_mb=size // 1_000_000, max_mb=settings.PHOTO_MAX_BYTES // 1_000_000)
         digest.update(chunk)
         file.write(chunk)
     if digest.hexdigest() != sha256:

@@ -36,7 +36,7 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     latitude: float | None = None
     "Degrees, north and east positive."
     longitude: float | None = None
-    datum: str = "WGS-84"
+    datum: str = "WGS84"
     accuracy_m: float | None = None
     inspector: str | None = None
     short_hash: str | None = None

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from safety import alerts
-from safety.access import DESK, Sight
+from safety.access import DESK, GRANTS, Sight
 from safety.changes import BodyRef, Entry, Work
 from safety.errors import Busy, NotAllowed, Problem, Stale
 from safety.ids import seeded_id
@@ -114,6 +114,12 @@ class World:
         """Raises NotAllowed unless a post grants the verb at the row's organisations."""
         sight = self.sight_for(row, saying) or self.sight
         sight.require(saying.verb, row.keys or [row.chain_id])
+
+    def require_held(self, row: Any, saying: Saying) -> None:
+        """Raises NotAllowed unless a post held anywhere grants the verb: for those whom the row itself names."""
+        sight = self.sight_for(row, saying) or self.sight
+        if not sight.holds(GRANTS[saying.verb]):
+            raise NotAllowed(verb=saying.verb)
 
     def say(
         self, doc: Any, kind: str, saying: Saying, *, urgency: alerts.Urgency | None, deleted: bool = False

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid5
 
 import msgspec
-from django.db import DatabaseError, IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from msgspec import Raw, Struct
 
 from inspections.verbs import VERBS, hear, ready
@@ -233,15 +233,38 @@ def hear_batch(batch: list[Heard], *, person: UUID, device: UUID, now: datetime,
     fresh = [heard for heard in batch if not heard.status]
     if not fresh:
         return
-    for _ in range(2):
+    stuck: set[UUID] = set()
+    for attempt in (fresh, fresh, *([heard] for heard in fresh)):
+        todo = [heard for heard in attempt if not heard.status]
+        for heard in todo:
+            if _aggregate(heard) in stuck:
+                heard.status = "retry"
+        todo = [heard for heard in todo if not heard.status]
+        if not todo:
+            continue
         try:
-            _hear_together(fresh, person=person, device=device, now=now, source=source)
-            return
-        except DatabaseError as refused:
-            log.info("push.refused ops=%d error=%s", len(fresh), type(refused).__name__)
-            for heard in fresh:
-                heard.status, heard.problem = "", heard.problem if heard.op is None else None
-    _hear_one_by_one(fresh, person=person, device=device, now=now, source=source)
+            _hear_together(todo, person=person, device=device, now=now, source=source)
+        except Exception as fault:  # ours is the fault, theirs the work: it is stored, and blocks no other
+            _give_way(todo, fault, alone=attempt is not fresh, person=person)
+            stuck |= {_aggregate(heard) for heard in todo if heard.status}
+
+
+def _aggregate(heard: Heard) -> UUID:
+    """What must be heard in order: the document."""
+    return heard.op.id if heard.op is not None else heard.op_id
+
+
+def _give_way(todo: list[Heard], fault: Exception, *, alone: bool, person: UUID) -> None:
+    """A batch that failed is heard again; a lone operation that the database refuses is `retry`, one that we cannot hear waits."""
+    for heard in todo:
+        heard.status, heard.seq, heard.problem = "", None, heard.problem if heard.op is None else None
+    if not alone:
+        log.info("push.again ops=%d error=%s", len(todo), type(fault).__name__)
+    elif isinstance(fault, OperationalError):
+        todo[0].status = "retry"
+    else:
+        log.error("push.failed op=%s person=%s", todo[0].op_id, person, exc_info=fault)
+        todo[0].status, todo[0].problem = "deferred", ServerError()
 
 
 def recall(operation: Operation) -> Heard | None:
@@ -380,7 +403,7 @@ def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person
     decided = [(heard, outcome) for heard, outcome in outcomes if outcome.status != "deferred"]
     for heard, outcome in outcomes:
         heard.status, heard.problem = outcome.status, outcome.problem
-        heard.conflicts = [conflict.summary() for conflict in outcome.conflicts]
+        heard.conflicts = [_conflict(conflict) for conflict in outcome.conflicts]
         heard.waiting_for = outcome.waiting_for
     if waiting:
         held = [heard.op_id for heard, _ in waiting]
@@ -411,22 +434,16 @@ def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person
     work.also(verdicts)
 
 
-def _hear_one_by_one(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str) -> None:
-    """Each in a unit of its own; what the database still refuses, and all that follows on the same document, is `retry`."""
-    stuck: set[UUID] = set()
-    for heard in batch:
-        if heard.op is not None and heard.op.id in stuck:
-            heard.status = "retry"
-            continue
-        try:
-            _hear_together([heard], person=person, device=device, now=now, source=source)
-        except OperationalError:
-            heard.status = "retry"
-            stuck.add(heard.op.id if heard.op else heard.op_id)
-        except Exception:  # ours is the fault, theirs the work: it is stored, and heard again once we have mended it
-            log.exception("push.failed op=%s person=%s", heard.op_id, person)
-            heard.status, heard.problem = "deferred", ServerError()
-            stuck.add(heard.op.id if heard.op else heard.op_id)
+def _conflict(conflict: Any) -> dict:
+    """What a phone must show at once of a value that lost; the whole stands in the `conflicts` document."""
+    kept_by = str(conflict.kept_by) if conflict.kept_by else None
+    return {
+        "id": str(conflict.id),
+        "field": conflict.group,
+        "kept": conflict.kept,
+        "lost": conflict.lost,
+        "kept_by": kept_by,
+    }
 
 
 def answers(batch: list[Heard], *, person: UUID, now: datetime) -> list[dict]:

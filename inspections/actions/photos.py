@@ -34,8 +34,7 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
             raise IdTaken()
         return Outcome("applied", doc=existing)
     subject = _subject(world, saying)
-    world.require(subject, saying)
-    _require_own(world, subject)
+    _require_own(world, saying, subject)
     cover_only = _check_ban(world, saying, subject)
     for other in cure_of(world).photos_of[said.subject_id]:
         if (other.sha256, other.item_code, other.rendition) == (said.sha256, said.item_code, said.rendition):
@@ -93,8 +92,9 @@ def _subject(world: World, saying: Saying):
     return statement
 
 
-def _require_own(world: World, subject) -> None:
-    """A picture joins what its author takes part in, or said."""
+def _require_own(world: World, saying: Saying, subject) -> None:
+    """A picture joins what its author takes part in, or said. Raises NotAllowed."""
+    world.require_held(subject, saying)
     if isinstance(subject, Inspection):
         allowed = str(world.work.actor) in subject.participants
     else:

@@ -209,7 +209,10 @@ def _on_either(world: World, saying: Saying, kind: StatementKind) -> Outcome:
     if existing is not None:
         return _said_before(world, saying, existing)
     visit = world.seen("inspections", saying.input.inspection_id, saying)
-    world.require(visit, saying)
+    if str(world.work.actor) in visit.participants:
+        world.require_held(visit, saying)
+    else:
+        world.require(visit, saying)
     audience = visit.audience
     if kind == StatementKind.COMMENT and audience == Audience.SHARED:
         audience = saying.input.audience

@@ -117,10 +117,15 @@ def decide_patch(world: World, saying: Saying) -> Outcome:
 
 def _my_visit(world: World, saying: Saying) -> Inspection:
     visit = world.seen("inspections", saying.doc_id, saying)
-    world.require(visit, saying)
+    require_participant(world, saying, visit)
+    return visit
+
+
+def require_participant(world: World, saying: Saying, visit: Inspection) -> None:
+    """A visit is its participants' own, wherever their posts are (design §3). Raises NotAllowed."""
+    world.require_held(visit, saying)
     if str(world.work.actor) not in visit.participants:
         raise NotAllowed("not-a-participant", "您没有参加这次检查。请先扫同事的二维码加入。")
-    return visit
 
 
 def _patch(world: World, saying: Saying, visit: Inspection, said) -> Outcome:
@@ -406,9 +411,7 @@ def decide_submission(world: World, saying: Saying) -> Outcome:
             raise IdTaken()
         return Outcome("applied", doc=existing)
     visit = world.seen("inspections", said.inspection_id, saying)
-    world.require(visit, saying)
-    if str(world.work.actor) not in visit.participants:
-        raise NotAllowed("not-a-participant", "只有参加这次检查的人才能提交更正。")
+    require_participant(world, saying, visit)
     if said.kind == "amendment" and not said.reason:
         raise Invalid(errors=[{"field": "reason", "code": "required", "detail": "更正须写明原因。"}])
     submission = _submission(
@@ -423,9 +426,7 @@ def decide_resolve(world: World, saying: Saying) -> Outcome:
     """`conflicts.resolve`: a participant picks; the other value stays in the document. Raises Wait, NotAllowed."""
     conflict = world.seen("conflicts", saying.doc_id, saying)
     visit = world.get("inspections", conflict.target_id)
-    world.require(visit, saying)
-    if str(world.work.actor) not in visit.participants:
-        raise NotAllowed("not-a-participant", "只有参加这次检查的人才能选定。")
+    require_participant(world, saying, visit)
     if conflict.resolved_at is not None:
         return Outcome("applied", doc=conflict)
     conflict.resolved_by_id, conflict.resolved_at = world.work.actor, world.work.now

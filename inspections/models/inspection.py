@@ -297,6 +297,7 @@ class Finding(models.Model):
                 "inspection",
                 "item_code",
                 "place_key",
+                "fixed_on_spot",
                 condition=Q(inspection__isnull=False),
                 name="a_visit_finds_a_thing_at_a_place_once",
             ),

@@ -1,0 +1,265 @@
+"""Two phones, one visit: answers merge by group, the safer result stands, and what lost stays visible."""
+
+import hashlib
+import json
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from inspections.models import Conflict, Finding, Inspection, Photo, RectificationItem, Statement, Submission
+from safety.ids import new_id
+from safety.models import Alert, Audience, Index
+from tests.makers import make_checklist, make_person
+from tests.sync.phone import Phone
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def visit(town):
+    """A visit that two inspectors hold on their phones at revision 1."""
+    one, other = Phone(town.inspector), Phone(town.colleague)
+    said = {
+        "site_id": town.canteen.id,
+        "template_version_id": town.checklist.id,
+        "started_at": timezone.now(),
+        "participants": [town.colleague.id],
+        "join_sha256": hashlib.sha256(b"qr-secret-1").hexdigest(),
+    }
+    doc_id = one.op("inspections", "create", said)
+    one.send()
+    return SimpleNamespace(id=doc_id, one=one, other=other, row=lambda: Inspection.objects.get(pk=doc_id))
+
+
+def patch(phone, visit, code, *, base_rev=1, note=None, **result):
+    answer = {}
+    if result:
+        answer["result"] = {"place": "", "reason": "", **result}
+    if note is not None:
+        answer["note"] = note
+    phone.op("inspections", "patch", {"answers": {code: answer}}, doc_id=visit.id, base_rev=base_rev)
+    return phone.send()[0]
+
+
+def submit(phone, visit, answers, participants):
+    snapshot = json.dumps({"answers": answers}, ensure_ascii=False)
+    said = {
+        "snapshot": snapshot,
+        "participants": [str(each.id) for each in participants],
+        "finished_at": timezone.now(),
+    }
+    phone.op("inspections", "submit", said, doc_id=visit.id)
+    return phone.send()[0]
+
+
+def test_answers_to_different_items_both_stand(visit):
+    assert patch(visit.one, visit, "ST-11", value="ok")["status"] == "applied"
+    assert patch(visit.other, visit, "ST-15", value="fail")["status"] == "applied"
+    answers = visit.row().answers
+    assert (answers["ST-11"]["result"]["value"], answers["ST-15"]["result"]["value"]) == ("ok", "fail")
+    assert answers["ST-11"]["by"] != answers["ST-15"]["by"]
+
+
+def test_result_and_note_of_one_item_merge_as_groups_of_their_own(visit):
+    patch(visit.one, visit, "ST-11", value="ok")
+    assert patch(visit.other, visit, "ST-11", note="温度计旧了")["status"] == "applied"
+    answer = visit.row().answers["ST-11"]
+    assert (answer["result"]["value"], answer["note"]) == ("ok", "温度计旧了")
+
+
+@pytest.mark.parametrize(("first", "second"), [("ok", "fail"), ("fail", "ok")])
+def test_safer_result_stands_and_the_other_is_shown(visit, first, second):
+    patch(visit.one, visit, "ST-11", value=first)
+    result = patch(visit.other, visit, "ST-11", value=second)
+    conflict = Conflict.objects.get()
+    assert (result["status"], len(result["conflicts"])) == ("merged", 1)
+    assert visit.row().answers["ST-11"]["result"]["value"] == "fail"
+    assert (conflict.kept["value"], conflict.lost["value"]) == ("fail", "ok")
+
+
+def test_equal_answers_are_no_conflict(visit):
+    patch(visit.one, visit, "ST-11", value="ok")
+    assert patch(visit.other, visit, "ST-11", value="ok")["status"] == "applied"
+    assert not Conflict.objects.exists()
+
+
+def test_phone_does_not_conflict_with_its_own_earlier_word(visit):
+    patch(visit.one, visit, "ST-11", value="fail")
+    assert patch(visit.one, visit, "ST-11", value="ok", base_rev=1)["status"] == "applied"
+    assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
+
+
+def test_later_clock_stands_between_two_phones_of_one_inspector(town, visit):
+    tablet = Phone(town.inspector)
+    for phone, value, hlc in ((tablet, "ok", "2026-01-02"), (visit.one, "fail", "2026-01-01")):
+        said = {"answers": {"ST-11": {"result": {"value": value}}}}
+        phone.op("inspections", "patch", said, doc_id=visit.id, base_rev=1, hlc=hlc)
+        phone.send()
+    assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
+
+
+def test_participant_picks_the_value_that_had_lost(visit):
+    patch(visit.one, visit, "ST-11", value="ok")
+    patch(visit.other, visit, "ST-11", value="fail")
+    conflict = Conflict.objects.get()
+    visit.one.op("conflicts", "resolve", {"pick": "lost"}, doc_id=conflict.id)
+    assert visit.one.send()[0]["status"] == "applied"
+    assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
+
+
+def test_two_places_of_one_item_are_two_findings(town, visit):
+    patch(visit.one, visit, "ST-21", value="fail", place="灶间")
+    patch(visit.other, visit, "ST-21", value="fail", place="气瓶间")
+    assert set(RectificationItem.objects.values_list("place", flat=True)) == {"灶间", "气瓶间"}
+    assert Alert.objects.count() == 2
+
+
+def test_flat_client_that_sends_all_answers_says_only_what_it_changed(visit):
+    patch(visit.one, visit, "ST-11", value="fail")
+    base = {"answers": {"ST-11": {"result": None, "note": ""}, "ST-15": {"result": None, "note": ""}}}
+    whole = {"answers": {"ST-11": {"note": ""}, "ST-15": {"result": {"value": "ok"}, "note": ""}}}
+    visit.other.op("inspections", "patch", whole, doc_id=visit.id, base_rev=1, base=base)
+    assert visit.other.send()[0]["status"] == "applied"
+    assert visit.row().answers["ST-11"]["result"]["value"] == "fail"
+
+
+def test_submit_is_whole_without_its_patches(town, visit):
+    answers = {"ST-11": {"result": {"value": "fail", "place": "冷库"}}, "ST-15": {"result": {"value": "ok"}}}
+    assert submit(visit.one, visit, answers, [town.inspector, town.colleague])["status"] == "applied"
+    row = visit.row()
+    snapshot = json.dumps({"answers": answers}, ensure_ascii=False)
+    assert row.snapshot_sha256 == hashlib.sha256(snapshot.encode()).hexdigest()
+    assert RectificationItem.objects.get().place == "冷库"
+    assert row.answers["ST-15"]["result"]["value"] == "ok"
+
+
+def test_submit_is_accepted_and_flagged_when_photo_signature_and_reason_are_missing(town, visit):
+    answers = {"ST-15": {"result": {"value": "ok"}}, "ST-11": {"result": {"value": "na"}}}
+    assert submit(visit.one, visit, answers, [town.inspector, town.colleague])["status"] == "applied"
+    flags = visit.row().flags
+    assert {"missing-photo:ST-15", "missing-reason:ST-11", "missing-unit-signature"} <= set(flags)
+    assert "missing-second-inspector" not in flags
+
+
+def test_submit_opens_the_visit_and_its_photos_to_the_school(town, visit):
+    said = {"subject_collection": "inspections", "subject_id": visit.id, "sha256": "cd" * 32, "size_bytes": 5}
+    visit.one.op("photos", "create", said | {"item_code": "ST-15"})
+    visit.one.op("photos", "create", said | {"item_code": "ST-05", "sha256": "ce" * 32})
+    visit.one.send()
+    assert set(Photo.objects.values_list("audience", flat=True)) == {"bureau"}
+    submit(visit.one, visit, {}, [town.inspector])
+    assert visit.row().audience == Audience.SHARED
+    assert dict(Photo.objects.values_list("item_code", "audience")) == {"ST-15": "shared", "ST-05": "bureau"}
+    assert set(Index.objects.filter(doc_id=visit.id).values_list("audience", flat=True)) == {"shared"}
+
+
+def test_same_submit_again_is_the_same_and_another_one_is_kept_beside_it(town, visit):
+    first = submit(visit.one, visit, {}, [town.inspector])
+    again = submit(visit.other, visit, {}, [town.inspector])
+    other = submit(visit.other, visit, {"ST-11": {"result": {"value": "ok"}}}, [town.inspector])
+    assert (first["status"], again["status"], other["status"]) == ("applied", "applied", "superseded")
+    assert (other["problem"]["code"], Submission.objects.get().kind) == ("already-submitted", "alternative")
+
+
+def test_late_answer_to_an_open_item_joins_and_to_a_signed_one_is_kept_beside(town, visit):
+    submit(visit.one, visit, {"ST-11": {"result": {"value": "ok"}}}, [town.inspector, town.colleague])
+    late = patch(visit.other, visit, "ST-15", value="fail", place="留样柜")
+    frozen = patch(visit.other, visit, "ST-11", value="fail")
+    assert (late["status"], frozen["status"], frozen["problem"]["code"]) == ("applied", "superseded", "frozen")
+    answers = visit.row().answers
+    assert (answers["ST-15"]["late"], answers["ST-11"]["result"]["value"]) == (True, "ok")
+    assert (RectificationItem.objects.get().item_code, Submission.objects.get().kind) == ("ST-15", "late")
+
+
+def test_colleague_joins_by_the_secret_and_a_wrong_one_waits_as_an_unknown_visit_does(town, visit):
+    third = make_person(role="inspector", at=town.neighbour)
+    phone = Phone(third)
+    phone.op("inspections", "join", {"secret": "qr-secret-2"}, doc_id=visit.id)
+    phone.op("inspections", "join", {"secret": "qr-secret-1"}, doc_id=new_id())
+    wrong, unknown = phone.send()
+    assert (wrong["status"], unknown["status"]) == ("deferred", "deferred")
+    phone.op("inspections", "join", {"secret": "qr-secret-1"}, doc_id=visit.id)
+    result = phone.send()[0]
+    assert (result["status"], str(third.id) in visit.row().participants) == ("applied", True)
+    readable = Index.objects.filter(audience="person", key=third.id).values_list("collection", flat=True)
+    assert {"inspections", "sites", "organisations"} <= set(readable)
+    assert patch(phone, visit, "ST-11", value="ok")["status"] == "applied"
+
+
+def test_visit_that_could_not_happen_ends_with_its_reason(visit):
+    visit.one.op("inspections", "void", {"cause": "closed"}, doc_id=visit.id)
+    assert visit.one.send()[0]["status"] == "applied"
+    assert (visit.row().state, visit.row().void_reason) == ("void", "未开门")
+    assert patch(visit.other, visit, "ST-11", value="ok")["status"] == "superseded"
+
+
+def test_corrected_answer_only_proposes_a_withdrawal_once_somebody_was_told(visit):
+    patch(visit.one, visit, "ST-21", value="fail", place="灶间")
+    patch(visit.one, visit, "ST-21", value="ok", base_rev=2)
+    item, proposal = RectificationItem.objects.get(), Statement.objects.get()
+    assert (item.state, proposal.kind, proposal.item_id) == ("registered", "withdrawals", item.id)
+
+
+def test_fixed_after_fail_is_no_correction(visit):
+    patch(visit.one, visit, "ST-21", value="fail", place="灶间")
+    patch(visit.one, visit, "ST-21", value="fixed", place="灶间", base_rev=2)
+    assert (Finding.objects.count(), Statement.objects.exists(), RectificationItem.objects.count()) == (2, False, 1)
+
+
+def test_same_place_found_again_attaches_to_the_open_item_and_wakes_nobody_twice(town, visit):
+    patch(visit.one, visit, "ST-21", value="fail", place="灶 间")
+    said = {
+        "site_id": town.canteen.id,
+        "text": "又响了",
+        "grade": "major_candidate",
+        "item_code": "ST-21",
+        "place": "灶间",
+    }
+    visit.one.op("quick_hazards", "create", said)
+    visit.one.send()
+    assert (RectificationItem.objects.count(), Finding.objects.count()) == (1, 2)
+    assert Alert.objects.get().occurrences == 2
+
+
+def test_blank_place_never_attaches_by_itself_and_suggests_the_older(town, visit):
+    said = {"site_id": town.canteen.id, "text": "地面湿滑", "item_code": "ST-10"}
+    for _ in range(2):
+        visit.one.op("quick_hazards", "create", said)
+        visit.one.send()
+    older, newer = RectificationItem.objects.order_by("id")
+    assert newer.suggests_id == older.id
+
+
+def test_words_on_an_incident_item_go_where_only_named_persons_read(town, visit):
+    patch(visit.one, visit, "WS-04", value="fail", note="三班四名学生发热", reason="迟报")
+    item, alert = RectificationItem.objects.get(), Alert.objects.get()
+    assert visit.row().answers["WS-04"]["note"] == ""
+    assert (item.audience, "发热" in item.text, "发热" in alert.sentence) == (Audience.RESTRICTED, True, False)
+    readers = set(Index.objects.filter(doc_id=item.id).values_list("audience", "key"))
+    assert readers == {("restricted", person.id) for person in (town.inspector, town.colleague, town.approver)}
+
+
+def test_restricted_checklist_makes_a_restricted_visit(town):
+    secret = make_checklist(audience="restricted", named=(town.inspector,))
+    phone, other = Phone(town.inspector), Phone(town.colleague)
+    said = {"site_id": town.canteen.id, "template_version_id": secret.id, "started_at": timezone.now()}
+    visit = phone.op("inspections", "create", said)
+    phone.op("inspections", "patch", {"answers": {"ST-21": {"result": {"value": "fail"}}}}, doc_id=visit)
+    assert [result["status"] for result in phone.send()] == ["applied", "applied"]
+    other.op("inspections", "create", said)
+    assert other.send()[0]["status"] == "deferred"
+    assert set(Index.objects.filter(doc_id=visit).values_list("audience", flat=True)) == {"restricted"}
+    assert RectificationItem.objects.get().audience == "restricted"
+
+
+def test_photo_of_a_banned_item_is_refused_and_its_hash_kept_in_the_verdict(visit):
+    said = {"subject_collection": "inspections", "subject_id": visit.id, "sha256": "cd" * 32, "size_bytes": 5}
+    visit.one.op("photos", "create", said | {"item_code": "SS-11"})
+    result = visit.one.send()[0]
+    assert (result["status"], result["problem"]["code"], result["problem"]["sha256"]) == (
+        "rejected",
+        "photo-banned",
+        "cd" * 32,
+    )
+    assert not Photo.objects.exists()
