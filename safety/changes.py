@@ -25,7 +25,7 @@ import msgspec
 from django.db import connection, transaction
 from django.db.models import Model
 
-from safety import alerts, ring, rows
+from safety import alerts, guard, ring, rows
 from safety.ids import new_id
 from safety.models import Body, ChainHead, Change, Clock, Exit, Index
 
@@ -181,7 +181,7 @@ def unit(*, actor: UUID | None, device: UUID | None = None, source: str, now: da
     work = Work(actor=actor, device=device, source=source, now=now or datetime.now(UTC))
     token = CURRENT.set(work)
     try:
-        with transaction.atomic(durable=True):
+        with guard.lifted(), transaction.atomic(durable=True):
             yield work
             _leave(work)
     finally:

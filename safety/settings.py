@@ -65,6 +65,7 @@ TEMPLATES = [
 
 DATABASE_URL = env("DATABASE_URL", f"sqlite:///{VAR / 'safety.sqlite3'}")
 DATABASES = {"default": database_from_url(DATABASE_URL)}
+GUARD = env("GUARD", DEBUG)  # refuses writes beside the log: see safety/guard.py
 
 REDIS_URL = env("REDIS_URL", "")
 CHANNEL_LAYERS = {

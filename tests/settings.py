@@ -12,6 +12,7 @@ import tempfile
 if "SAFETY_VAR" not in os.environ:
     os.environ["SAFETY_VAR"] = tempfile.mkdtemp(prefix="safety-test-")
     atexit.register(shutil.rmtree, os.environ["SAFETY_VAR"], ignore_errors=True)
+os.environ["SAFETY_GUARD"] = "1"  # here, and in the servers that tests start
 
 from safety.settings import *  # noqa: F403
 
