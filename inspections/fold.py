@@ -293,6 +293,17 @@ def table_as_markdown() -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+PAGE_BEGIN = "<!-- drawn by inspections.fold.drawn_into -->"
+PAGE_END = "<!-- end -->"
+
+
+def drawn_into(page: str) -> str:
+    """The text of `docs/rectification.md` with the table drawn anew between its two marks."""
+    head, rest = page.split(PAGE_BEGIN)
+    _, tail = rest.split(PAGE_END)
+    return f"{head}{PAGE_BEGIN}\n\n{table_as_markdown()}\n\n{PAGE_END}{tail}"
+
+
 def _column(row: dict[Input, Cell], inputs: tuple[tuple[str, Input], ...]) -> str:
     spoken = [word + row[name].text for word, name in inputs if row[name].does is not Does.REFUSE]
     return "; ".join(spoken) or row[inputs[0][1]].text
@@ -498,19 +509,21 @@ class Request(Struct, frozen=True):
     decided_by: UUID | None = None
 
 
-def evidence_hash(findings: Collection[UUID], reports: Sequence[Evidence]) -> str:
+def evidence_hash(findings: Collection[UUID], reports: Collection[Evidence]) -> str:
     """SHA-256 over the attached findings and, of this round, (ordinal, report, its photos' ids and SHA-256).
 
-    Canonical: compact JSON in UTF-8, findings and photos in order of id, reports in order of ordinal.
+    Canonical: compact JSON, findings and photos in order of id, reports in order of ordinal.
     """
-    canonical = [
-        sorted(str(finding) for finding in findings),
-        [
-            [report.ordinal, str(report.report), sorted([str(photo.id), photo.sha256] for photo in report.photos)]
-            for report in sorted(reports, key=lambda report: report.ordinal)
-        ],
+    told = [
+        (report.ordinal, report.report, sorted(report.photos, key=_photo_order))
+        for report in sorted(reports, key=lambda report: report.ordinal)
     ]
-    return hashlib.sha256(msgspec.json.encode(canonical)).hexdigest()
+    canonical = msgspec.json.encode((sorted(findings, key=lambda finding: finding.int), told))
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _photo_order(photo: Photo) -> tuple[int, str]:
+    return photo.id.int, photo.sha256
 
 
 class ItemState(Struct, frozen=True, kw_only=True):
@@ -522,11 +535,13 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     state: State | None = None
     grade: Grade = Grade.NONE
+    judged: bool = False  # the grade is a judgement's (判定等级), not yet raised by a later finding
     kind: FindingKind = FindingKind.ISSUE
     round: int = 1
     due_on: date | None = None
     due_round: int = 0  # the round whose notice set due_on
-    extended_to: date | None = None
+    extended: bool = False  # 延期, in whatever round
+    extended_to: date | None = None  # in force; a next round's notice sets a date anew
     evidence_hash: str = evidence_hash((), ())
     findings: tuple[UUID, ...] = ()
     reports: tuple[Evidence, ...] = ()
@@ -552,10 +567,6 @@ class ItemState(Struct, frozen=True, kw_only=True):
     def due(self) -> date | None:
         """The last day, inclusive: a granted extension's, else the notice's."""
         return self.extended_to or self.due_on
-
-    @property
-    def extended(self) -> bool:
-        return self.extended_to is not None
 
     @property
     def is_open(self) -> bool:
@@ -640,11 +651,13 @@ def _attached(item: ItemState, said: Finding, cell: Cell) -> tuple[ItemState, Ef
     """An attached finding raises the grade to its own, at most to `major_candidate`; only a judgement says `major`."""
     own = Grade.MAJOR_CANDIDATE if said.grade is Grade.MAJOR else said.grade
     grade = higher(item.grade, own)
+    raised = grade is not item.grade or not item.findings
     after = replace(
         item,
         findings=(*item.findings, said.finding),
         grade=grade,
-        graded_by=item.graded_by if item.findings and grade is item.grade else said.id,
+        judged=item.judged and not raised,
+        graded_by=said.id if raised else item.graded_by,
         kind=higher(item.kind, said.kind),
         fixed_on_spot=said.fixed_on_spot and (item.fixed_on_spot or not item.findings),
         repeated=item.repeated or said.repeat_of is not None,
@@ -807,18 +820,18 @@ def _by_the_table(item: ItemState, said: AnySaid, word: Input) -> tuple[ItemStat
 
 
 def _judgement(item: ItemState, said: Judgement, _) -> tuple[ItemState, Effect]:
-    """Alone says `major` (citing the clause: regulations §2.2 no. 3), alone lowers; who lowers must have seen the last alarm."""
+    """Alone says `major`, citing the clause (regulations §2.2 no. 3), alone lowers; who lowers must have seen the alarm."""
     if not item.is_open:
         return _refused(item, said, "not-in-this-state")
     if said.grade is Grade.MAJOR_CANDIDATE:
         return _refused(item, said, "judges-nothing")
     if said.grade is Grade.MAJOR and not any(clause.strip() for clause in said.clauses):
         return _refused(item, said, "needs-clause")
-    if said.grade is item.grade:
+    if said.grade is item.grade and item.judged:
         return item, _effect(item, item, said, Verdict.CO_SIGNED, because=item.graded_by)
     if said.grade.rank < item.grade.rank and (alarm := _unseen_alarm(item, said)):
         return _refused(item, said, "stale", because=alarm.said)
-    after = replace(item, grade=said.grade, graded_by=said.id)
+    after = replace(item, grade=said.grade, judged=True, graded_by=said.id)
     return after, _effect(item, after, said, Verdict.ADDED)
 
 
@@ -836,6 +849,9 @@ def _decision(item: ItemState, said: Decision, _) -> tuple[ItemState, Effect]:
     if request is None:
         return _refused(item, said, "unknown-request")
     until = request.until and (said.until or request.until)
+    withdraws = said.granted and until is None
+    if withdraws and TABLE[item.state][Input.WITHDRAWAL_GRANTED].does is Does.REFUSE:
+        return _refused(item, said, "not-in-this-state")
     if request.granted is not None:
         if (said.granted, until) == (request.granted, request.until):
             return item, _effect(item, item, said, Verdict.CO_SIGNED, because=request.decided_by)
@@ -847,7 +863,7 @@ def _decision(item: ItemState, said: Decision, _) -> tuple[ItemState, Effect]:
     if not said.granted:
         return after, _effect(item, after, said, Verdict.KEPT)
     if until:
-        after = replace(after, extended_to=until)
+        after = replace(after, extended=True, extended_to=until)
         return after, _effect(item, after, said, Verdict.ADDED)
     if alarm := _unseen_alarm(item, said):
         return _refused(item, said, "stale", because=alarm.said)
@@ -965,14 +981,18 @@ class Folded(Struct, frozen=True):
                 return (self.said[first].id, *_needed(before[first], rest, of, now))
         return ()
 
-    @property
-    def too_early(self) -> tuple[UUID, ...]:
-        """Superseded documents that would count if they were said again now, as they are.
+    def too_early(self, of: Callable[[ItemState], Any] = standing) -> tuple[UUID, ...]:
+        """Documents that did nothing to `of` where they came, and would have made it another had they come later.
 
-        A closure said before the judgement that it needed; told to its author, who says it again or not.
+        A closure said before the judgement that it needed; one person's pass of a major that is then judged no major.
         """
-        superseded = {effect.said for effect in self.effects if effect.verdict is Verdict.SUPERSEDED}
-        return tuple(each.id for each in self.said if each.id in superseded and _would_count(self.item, each))
+        before, rest = _states(self.said), self.said
+        return tuple(one.id for n, one in enumerate(rest) if _waits(before[n], one, rest[n + 1 :], of, of(self.item)))
+
+    def too_late(self, of: Callable[[ItemState], Any] = standing) -> tuple[UUID, ...]:
+        """Documents that did nothing to `of` where they came, and would have made it another had they come earlier."""
+        before = _states(self.said)
+        return tuple(one.id for n, one in enumerate(self.said) if _lags(before, n, self.said, of, of(self.item)))
 
 
 def fold(said: Iterable[AnySaid]) -> Folded:
@@ -992,11 +1012,14 @@ def _states(said: Sequence[AnySaid]) -> list[ItemState]:
     return states
 
 
-def _without(item: ItemState, rest: Sequence[AnySaid], gone: Collection[AnySaid]) -> ItemState:
-    for each in rest:
-        if each not in gone:
-            item = step(item, each)[0]
+def _after(item: ItemState, said: Iterable[AnySaid]) -> ItemState:
+    for each in said:
+        item, _ = step(item, each)
     return item
+
+
+def _without(item: ItemState, rest: Sequence[AnySaid], gone: Collection[AnySaid]) -> ItemState:
+    return _after(item, (each for each in rest if each not in gone))
 
 
 def _needed(item: ItemState, rest: Sequence[AnySaid], of: Callable[[ItemState], Any], now: Any) -> list[UUID]:
@@ -1009,9 +1032,26 @@ def _needed(item: ItemState, rest: Sequence[AnySaid], of: Callable[[ItemState], 
     return [each.id for each in gone]
 
 
-def _would_count(item: ItemState, said: AnySaid) -> bool:
-    _, effect = step(item, replace(said, ordinal=item.ordinal + 1))
-    return effect.verdict in (Verdict.MOVED, Verdict.ADDED)
+def _waits(item: ItemState, one: AnySaid, rest: Sequence[AnySaid], of: Callable[[ItemState], Any], now: Any) -> bool:
+    there, effect = step(item, one)
+    if of(there) != of(item):
+        return False
+    for place, other in enumerate(rest, start=1):
+        item, _ = step(item, other)
+        there, again = step(item, one)
+        heard = effect.verdict is Verdict.SUPERSEDED and again.verdict is not Verdict.SUPERSEDED
+        if (heard or of(there) != of(item)) and of(_after(there, rest[place:])) != now:
+            return True
+    return False
+
+
+def _lags(
+    before: Sequence[ItemState], n: int, said: Sequence[AnySaid], of: Callable[[ItemState], Any], now: Any
+) -> bool:
+    if of(before[n + 1]) != of(before[n]):
+        return False
+    rest = said[n + 1 :]
+    return any(of(_after(before[place], [said[n], *said[place:n], *rest])) != now for place in range(1, n))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
