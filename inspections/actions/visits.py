@@ -552,7 +552,7 @@ def _flag(world: World, visit: Inspection) -> None:
 
 
 def _ids(persons: set) -> list[str]:
-    return sorted(map(str, persons))
+    return sorted(set(map(str, persons)))  # said ids are UUIDs, kept ones are text
 
 
 def _set(header: inputs.Header) -> dict[str, str]:
