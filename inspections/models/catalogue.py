@@ -11,7 +11,7 @@ from django.db import models
 
 from inspections.catalogue import BanMode, Confidence, Disposition, Grade, Kind, Photo, TemplateKind
 from safety.ids import seeded_id
-from safety.models import Document
+from safety.models import Document, DocumentSet
 
 KINDS = [(Kind.ITEM.value, "检查项"), (Kind.MECHANISM.value, "机制要求"), (Kind.EVIDENCE.value, "证据采集")]
 GRADES = [
@@ -175,6 +175,17 @@ class ChecklistTemplate(models.Model):
         return f"{self.code} {self.name}"
 
 
+class TemplateVersionSet(DocumentSet):
+    def newest_each(self) -> "TemplateVersionSet":
+        """Of each checklist, the newest published version."""
+        newer = self.model.objects.filter(
+            template=models.OuterRef("template"),
+            state=TemplateVersion.PUBLISHED,
+            version__gt=models.OuterRef("version"),
+        )
+        return self.filter(~models.Exists(newer), state=TemplateVersion.PUBLISHED)
+
+
 class TemplateVersion(Document):
     """A checklist's text. Published means frozen: content, hash and audience never change again.
 
@@ -195,6 +206,8 @@ class TemplateVersion(Document):
     sha256 = models.CharField("内容哈希", max_length=64, unique=True)
     published_at = models.DateTimeField("发布时间", null=True, blank=True)
     origin = models.CharField("来源", max_length=4, choices=ORIGINS, default=OWN)
+
+    objects = TemplateVersionSet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "检查表版本"

@@ -1,14 +1,22 @@
 """Visits and what was found on them: tasks, inspections, quick hazards, findings, conflicts, submissions."""
 
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from inspections.models.catalogue import TemplateVersion
 from safety.ids import new_id
-from safety.models import Document, Organisation, Person, Site
+from safety.models import Document, DocumentSet, Index, Organisation, Person, Site
+from safety.models.document import readable
+
+if TYPE_CHECKING:
+    from safety.access import Sight
 
 
 class Grade(models.TextChoices):
@@ -45,6 +53,12 @@ class OfSite(Document):
         self.site_id, self.unit_id, self.keys = site.id, site.unit_id, list(site.keys)
 
 
+class TaskSet(DocumentSet):
+    def overdue_on(self, day: date) -> TaskSet:
+        """Still open after the due date (school's local date, inclusive)."""
+        return self.filter(state="open", due_on__lt=day)
+
+
 class Task(OfSite):
     """What somebody is asked to look at: template, site, window, assignees. Planning deepens it later."""
 
@@ -60,11 +74,14 @@ class Task(OfSite):
         "状态", max_length=10, default="open", choices=[("open", "待检查"), ("done", "已完成"), ("void", "作废")]
     )
 
+    objects = TaskSet.as_manager()
+
     class Meta:
         verbose_name = verbose_name_plural = "检查任务"
         constraints = [
             models.CheckConstraint(name="a_task_is_due_after_it_opens", condition=Q(due_on__gte=F("opens_on")))
         ]
+        indexes = [models.Index(fields=["due_on", "id"], name="task_by_day")]
 
     def __str__(self) -> str:
         return self.title
@@ -125,7 +142,10 @@ class Inspection(OfSite):
             ),
             models.CheckConstraint(name="a_void_visit_has_its_reason", condition=~Q(state="void") | ~Q(void_reason="")),
         ]
-        indexes = [models.Index(fields=["unit", "started_at"], name="inspection_of_unit")]
+        indexes = [
+            models.Index(fields=["unit", "started_at"], name="inspection_of_unit"),
+            models.Index(fields=["started_at", "id"], name="inspection_by_start"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.site} {self.started_at:%Y-%m-%d}"
@@ -270,6 +290,13 @@ class Conflict(OfSite):
         )
 
 
+class FindingSet(models.QuerySet):
+    def visible_to(self, sight: Sight) -> FindingSet:
+        """A finding is seen by whoever sees the rectification item that it belongs to."""
+        item = Index.objects.filter(readable(sight), collection="rectifications", doc_id=OuterRef("item_id"))
+        return self.filter(Exists(item))
+
+
 class Finding(models.Model):
     """One thing not in order at one place, from an answer or said by itself. It is never edited into another."""
 
@@ -288,6 +315,8 @@ class Finding(models.Model):
     found_by = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="发现人")
     found_at = models.DateTimeField("发现时间")
     verdict = models.CharField(max_length=20, default="moved")
+
+    objects = FindingSet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "发现"

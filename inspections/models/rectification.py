@@ -1,13 +1,14 @@
 """The duty to cure one thing at one place, and everything that persons say about it."""
 
+from datetime import date
 from uuid import UUID
 
 import msgspec
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 
 from inspections.models.inspection import FindingKind, Grade, Inspection, OfSite
-from safety.models import Document, Organisation, Person
+from safety.models import Document, DocumentSet, Organisation, Person
 
 
 class ItemState(models.TextChoices):
@@ -22,6 +23,12 @@ class ItemState(models.TextChoices):
 
 
 ENDED = (ItemState.CLOSED, ItemState.WITHDRAWN)
+
+
+class RectificationSet(DocumentSet):
+    def overdue_on(self, day: date) -> "RectificationSet":
+        """Past the due date (school's local date, inclusive) and not ended; as `is_overdue_on` says of one."""
+        return self.filter(due_on__lt=day).exclude(state__in=ENDED)
 
 
 class RectificationItem(OfSite):
@@ -51,6 +58,8 @@ class RectificationItem(OfSite):
     repeats = models.ForeignKey("self", models.PROTECT, null=True, related_name="repeated_by", verbose_name="重复于")
     suggests = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", verbose_name="可能同一处")
 
+    objects = RectificationSet.as_manager()
+
     class Meta:
         verbose_name = verbose_name_plural = "整改项"
         constraints = [
@@ -65,6 +74,7 @@ class RectificationItem(OfSite):
         indexes = [
             models.Index(fields=["site", "item_code", "place_key"], name="item_of_place"),
             models.Index(fields=["unit", "state", "due_on"], name="item_of_unit"),
+            models.Index(fields=["found_on", "id"], name="item_by_day"),
         ]
 
     def __str__(self) -> str:
@@ -147,6 +157,11 @@ class Statement(Document):
                 | Q(item__isnull=True, inspection__isnull=False),
             ),
         ]
+        indexes = [models.Index(fields=["kind", "id"], name="statement_of_kind")]
+
+    @classmethod
+    def indexed_as(cls) -> dict:
+        return {"collection": OuterRef("kind"), "doc_id": OuterRef("pk")}
 
     @property
     def collection(self) -> str:

@@ -3,7 +3,7 @@
 from safety.models.alert import Acknowledgement, Alert, AlertState, Channel, Delivery, DeliveryState, Severity
 from safety.models.change import Body, ChainHead, Change, Clock, Exit, Index, ScopeServed, ScopeSet
 from safety.models.device import Device, DeviceToken
-from safety.models.document import Audience, Document
+from safety.models.document import Audience, Document, DocumentSet
 from safety.models.duty import DutyShift, Seat
 from safety.models.organisation import LegalMode, Organisation, OrganisationKind, SchoolKind, Site, SiteKind
 from safety.models.person import BUREAU_SIDE, UNIT_SIDE, Person, Post, Role, ScopeDocument
@@ -25,6 +25,7 @@ __all__ = [
     "Device",
     "DeviceToken",
     "Document",
+    "DocumentSet",
     "DutyShift",
     "Exit",
     "Index",

@@ -1,15 +1,21 @@
 """What must be known, to whom it is owed, and that they know."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from safety.ids import new_id
 from safety.models.document import Document
 from safety.models.organisation import Organisation, Site
 from safety.models.person import Person
+
+if TYPE_CHECKING:
+    from safety.access import Sight
 
 
 class AlertState(models.TextChoices):
@@ -32,8 +38,18 @@ class Severity(models.TextChoices):
 
 
 class AlertSet(models.QuerySet):
-    def open(self) -> "AlertSet":
+    def open(self) -> AlertSet:
         return self.filter(state__in=OPEN_STATES)
+
+    def ended(self) -> AlertSet:
+        return self.exclude(state__in=OPEN_STATES)
+
+    def visible_to(self, sight: Sight) -> AlertSet:
+        """Alerts of the organisations that a person's posts cover, and those that were ever owed to that person."""
+        owed = Delivery.objects.filter(
+            subject_collection=Alert.collection, subject_id=OuterRef("pk"), person_id=sight.person_id
+        )
+        return self.filter(Q(organisation__in=sorted(sight.roles)) | Exists(owed))
 
 
 class Alert(models.Model):
@@ -74,6 +90,7 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["escalate_at"], name="alert_to_escalate", condition=Q(escalate_at__isnull=False)),
             models.Index(fields=["organisation", "state"], name="alert_of_unit"),
+            models.Index(fields=["first_known_at", "id"], name="alert_by_arrival"),
         ]
 
     def __str__(self) -> str:
@@ -141,7 +158,10 @@ class Delivery(Document):
                 "subject_collection", "subject_id", "person", "channel", name="a_thing_is_owed_once_by_each_channel"
             )
         ]
-        indexes = [models.Index(fields=["try_at"], name="delivery_to_try", condition=Q(try_at__isnull=False))]
+        indexes = [
+            models.Index(fields=["try_at"], name="delivery_to_try", condition=Q(try_at__isnull=False)),
+            models.Index(fields=["person", "owed_at", "id"], name="delivery_of_person"),
+        ]
 
     @property
     def chain_id(self) -> None:

@@ -1,6 +1,9 @@
 """Who is on duty when. Escalation climbs the seats, not the tree."""
 
+from __future__ import annotations
+
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import F, Q
@@ -8,6 +11,9 @@ from django.db.models import F, Q
 from safety.ids import new_id
 from safety.models.organisation import Organisation
 from safety.models.person import Person
+
+if TYPE_CHECKING:
+    from safety.access import Sight
 
 
 class Seat(models.IntegerChoices):
@@ -20,9 +26,13 @@ class Seat(models.IntegerChoices):
 
 
 class DutyShiftSet(models.QuerySet):
-    def at(self, moment: datetime) -> "DutyShiftSet":
+    def at(self, moment: datetime) -> DutyShiftSet:
         """Shifts that run at a moment; the start is inclusive, the end is not."""
         return self.filter(starts_at__lte=moment, ends_at__gt=moment)
+
+    def visible_to(self, sight: Sight) -> DutyShiftSet:
+        """Shifts of the organisations that a person's posts cover, and the person's own."""
+        return self.filter(Q(node__in=sorted(sight.roles)) | Q(person=sight.person_id))
 
 
 class DutyShift(models.Model):

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from safety.coordinates import Datum
 from safety.identifiers import require_plate, require_school_code, require_uscc
-from safety.models.document import Audience, Document
+from safety.models.document import Audience, Document, DocumentSet
 
 SITE_CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no 0 O 1 I L U: read aloud from a sticker
 
@@ -57,7 +57,7 @@ class SchoolKind(models.TextChoices):
 DATUM_CHOICES = [(datum.value, datum.value) for datum in Datum]
 
 
-class OrganisationSet(models.QuerySet):
+class OrganisationSet(DocumentSet):
     def under(self, node: "Organisation") -> "OrganisationSet":
         """The subtree of a node, itself included."""
         return self.filter(path__startswith=node.path)

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from safety.identifiers import require_mobile
 from safety.ids import new_id
-from safety.models.document import Audience, Document
+from safety.models.document import Audience, Document, DocumentSet
 from safety.models.organisation import Organisation
 
 
@@ -32,7 +32,7 @@ UNIT_SIDE = frozenset({Role.PRINCIPAL.value, Role.SCHOOL_SAFETY_OFFICER.value, R
 BUREAU_SIDE = frozenset(Role.values) - UNIT_SIDE
 
 
-class PersonManager(BaseUserManager):
+class PersonManager(BaseUserManager.from_queryset(DocumentSet)):
     def get_by_natural_key(self, username: str) -> "Person":
         return self.get(username=username)
 
