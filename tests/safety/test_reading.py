@@ -10,6 +10,7 @@ from safety import serializers as shapes
 from safety.access import sight_of, today
 from safety.alerts import Urgency
 from safety.changes import unit
+from safety.guard import lifted
 from safety.ids import new_id
 from safety.models import (
     Alert,
@@ -30,6 +31,15 @@ from safety.reading import COLLECTIONS
 from tests.makers import make_organisation, make_person, make_school, make_shift, make_site
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def unguarded():
+    """For tests that tamper with rows on purpose."""
+    with lifted():
+        yield
+
+
 API = "/api/v1"
 
 
@@ -171,7 +181,7 @@ def test_alert_shows_who_acknowledged_it(town):
     assert (shown["state"], shown["acknowledgement"]["name"]) == ("acknowledged", "值班员")
 
 
-def test_alerts_are_filtered_by_what_waits_for_me_and_what_is_open(town):
+def test_alerts_are_filtered_by_what_waits_for_me_and_what_is_open(unguarded, town):
     first, second = raise_alert(town, key="a"), raise_alert(town, key="b")
     Alert.objects.filter(pk=second.pk).update(state=AlertState.RESOLVED)
     desk = reader(town.officer)
@@ -229,7 +239,7 @@ def test_chain_verifies_from_the_first_row(town):
 
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "removed at the end", "reordered", "body"])
-def test_chain_names_the_first_link_that_does_not_hold(town, harm):
+def test_chain_names_the_first_link_that_does_not_hold(unguarded, town, harm):
     raise_alert(town)
     links = list(Change.objects.filter(chain_id=town.school.id).order_by("n"))
     second, third = links[1], links[2]
@@ -250,7 +260,7 @@ def test_chain_names_the_first_link_that_does_not_hold(town, harm):
     assert (answer["intact"], answer["first_bad"], answer["verified"]) == (False, wanted, wanted - 1)
 
 
-def test_chain_holds_when_a_body_is_erased(town):
+def test_chain_holds_when_a_body_is_erased(unguarded, town):
     raise_alert(town)
     Body.objects.update(bytes=None, salt=None, erased_at=timezone.now())
     assert chain_of(town.safety, town.school)["intact"] is True
