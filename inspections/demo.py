@@ -255,6 +255,7 @@ class Finding(Strict):
     place: str
     note: str
     ends: ItemState
+    measures: dict[str, float | list[float]] = {}
     then: list[AnyStep] = []
 
 
@@ -268,6 +269,7 @@ class Visit(Strict):
     state: Literal["draft", "submitted", "void"] = "submitted"
     school_signs: Literal["agreed", "disputed", "refused", "none"] = "agreed"
     words: str = ""
+    witness: str = ""
     chosen: list[str] = []
     findings: list[Finding] = []
 
@@ -459,13 +461,17 @@ def _faults_of_history(demo: Demo, names: set[str]):
     for visit in demo.visits:
         if visit.findings and visit.state != "submitted":
             yield f"{visit.site}: a {visit.state} visit has findings that were followed up"
+        yield from _twice(f"item in a visit to {visit.site}", (finding.item for finding in visit.findings))
+        ended = _later(visit.at, visit.minutes)
         for finding in visit.findings:
-            yield from _faults_of_steps(
-                f"{visit.site} {finding.item}", visit.days_ago, visit.at, finding.then, accounts
-            )
+            yield from _faults_of_steps(f"{visit.site} {finding.item}", visit.days_ago, ended, finding.then, accounts)
     for hazard in demo.quick_hazards:
         yield from _faults_of_steps(f"{hazard.site} {hazard.item}", hazard.days_ago, hazard.at, hazard.then, accounts)
         yield from (f"{hazard.site}: no account {hazard.by}" for _ in range(hazard.by not in accounts))
+
+
+def _later(at: str, minutes: int) -> str:
+    return f"{moment(date.min + timedelta(days=1), at) + timedelta(minutes=minutes):%H:%M}"
 
 
 def _faults_of_steps(what: str, days_ago: int, at: str, steps: list[AnyStep], accounts: set[str]):

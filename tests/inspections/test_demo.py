@@ -2,6 +2,7 @@ import json
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import get_args
 
@@ -9,13 +10,14 @@ import msgspec
 import pytest
 import time_machine
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
-from inspections import demo
-from inspections.management.commands.demo import PASSWORD
+from inspections import demo, demo_history
+from inspections.management.commands.demo import PASSWORD, add_missing
+from inspections.models import Inspection, RectificationItem, Statement, Task
 from safety.access import sight_of
-from safety.changes import clock_now
-from safety.models import Change, DutyShift, Organisation, Person, Post, Seat, Site
+from safety.changes import clock_now, unit
+from safety.models import Alert, Change, DutyShift, Organisation, Person, Post, Seat, Site
 from safety.models.organisation import SITE_CODE_LETTERS
 
 FOLDER = Path(settings.BASE_DIR) / "seeds" / "demo"
@@ -192,6 +194,7 @@ def test_a_time_of_day_is_meant_in_the_schools_time_zone():
         ("persons", lambda d: d["persons"][0]["posts"][0].update(node="某局"), "no node 某局"),
         ("persons", lambda d: d["rosters"][0]["days"][0].update(officer=["mouren"]), "no account mouren"),
         ("history", lambda d: d["visits"][0].update(site="某处"), "no site 某处"),
+        ("history", lambda d: d["visits"][0]["findings"][1].update(item="ST-15"), "twice: ST-15"),
         ("history", lambda d: d["visits"][0].update(by=["mouren"]), "no account mouren"),
         ("history", lambda d: d["visits"][0]["findings"][0]["then"][0].update(after=25), "lies in the future"),
         ("history", lambda d: d["visits"][0]["findings"][0]["then"][1].update(after=0), "said before"),
@@ -214,7 +217,7 @@ def test_a_misspelt_member_is_refused(folder):
 
 @pytest.mark.django_db
 def test_the_command_puts_the_district_with_its_people(district):
-    call_command("demo")
+    call_command("demo", "--no-history")
     assert Organisation.objects.filter(demo=True).count() == len(district.organisations)
     assert Site.objects.count() == len(district.sites)
     assert Person.objects.count() == len(district.persons)
@@ -230,34 +233,34 @@ def test_the_command_puts_the_district_with_its_people(district):
 
 @pytest.mark.django_db
 def test_the_command_changes_nothing_when_run_again_on_the_same_day():
-    call_command("demo")
+    call_command("demo", "--no-history")
     before = clock_now(), Change.objects.count(), DutyShift.objects.count()
-    call_command("demo")
+    call_command("demo", "--no-history")
     assert (clock_now(), Change.objects.count(), DutyShift.objects.count()) == before
 
 
 @pytest.mark.django_db
 def test_the_command_leaves_alone_what_somebody_has_changed():
-    call_command("demo")
+    call_command("demo", "--no-history")
     Organisation.objects.filter(short_name="红旗街小学").update(address="新址")
-    call_command("demo")
+    call_command("demo", "--no-history")
     assert Organisation.objects.get(short_name="红旗街小学").address == "新址"
 
 
 @pytest.mark.django_db
 def test_the_command_tops_up_the_shifts_when_run_some_days_later():
     with time_machine.travel(datetime(2026, 11, 25, 4, tzinfo=UTC), tick=False):
-        call_command("demo")
+        call_command("demo", "--no-history")
         before, changes = DutyShift.objects.count(), Change.objects.count()
     with time_machine.travel(datetime(2026, 11, 28, 4, tzinfo=UTC), tick=False):
-        call_command("demo")
+        call_command("demo", "--no-history")
     assert (DutyShift.objects.count() - before, Change.objects.count()) == (3 * (5 + 1 + 1), changes)
 
 
 @pytest.mark.django_db
 def test_somebody_sits_on_every_seat_at_any_moment_of_the_next_fortnight():
     with time_machine.travel(datetime(2026, 11, 25, 16, 20, tzinfo=UTC), tick=False):
-        call_command("demo")
+        call_command("demo", "--no-history")
     bureau = Organisation.objects.get(short_name=DISTRICT)
     for hours in range(0, 14 * 24, 5):
         moment = datetime(2026, 11, 25, 16, 20, tzinfo=UTC) + timedelta(hours=hours)
@@ -270,10 +273,53 @@ def test_demo_people_sign_in_with_the_printed_password_and_see_their_own_schools
     assert not Person.objects.exists()
     printed = capsys.readouterr().out
     assert PASSWORD in printed and len(printed.splitlines()) == 118
-    call_command("demo")
+    call_command("demo", "--no-history")
     inspector = Person.objects.get(username="guoxiuying")
     assert inspector.check_password(PASSWORD)
     seen = sight_of(inspector, on=TODAY)
     own, other = (Organisation.objects.get(short_name=name) for name in ("市三中", "青石中学"))
     assert seen.sees(own.readers()) and not seen.sees(other.readers())
     assert sight_of(Person.objects.get(username="yuanlixin"), on=TODAY).posts == ()
+
+
+# The history
+
+
+@pytest.mark.django_db
+def test_the_history_asks_for_the_checklists_first():
+    with pytest.raises(CommandError, match="manage.py seed"):
+        call_command("demo")
+    assert not Organisation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_the_history_is_told_to_its_end_when_the_first_loading_was_interrupted(district):
+    """On a Sunday, when working days and calendar days differ most."""
+    sunday = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    with time_machine.travel(sunday, tick=False):
+        call_command("seed")
+        with unit(actor=None, source="demo") as work:
+            add_missing(work, district, past=True)
+        for _ in islice(demo_history.tell(district, now=sunday), 60):
+            pass  # as if the machine had been switched off here
+        call_command("demo")
+        before = clock_now(), Change.objects.count(), DutyShift.objects.count()
+        call_command("demo")
+    assert (clock_now(), Change.objects.count(), DutyShift.objects.count()) == before
+    items = RectificationItem.objects.select_related("site")
+    assert ends_of(district) == sorted((item.site.name, item.item_code, item.state) for item in items)
+    assert Inspection.objects.count() == len(district.visits)
+    assert Task.objects.filter(state="open").count() == len(district.tasks)
+    assert {alert.state for alert in Alert.objects.all()} == {"in_hand", "resolved", "false_alarm"}
+    assert {"major", "major_candidate", "serious", "general"} == set(items.values_list("grade", flat=True))
+    facts = set().union(*(item.facts for item in items))
+    assert facts >= {"extended", "suspended", "listed", "rebound", "repeated", "fixed_on_spot", "departments"}
+    assert 3 <= sum(item.is_overdue_on(date(2026, 11, 29)) for item in items) <= 10
+    assert not Statement.objects.filter(verdict="superseded").exists()
+    assert Change.objects.filter(received_at__gt=sunday).count() == 0
+
+
+def ends_of(district: demo.Demo) -> list[tuple[str, str, str]]:
+    """(site, item, state) as the file promises them."""
+    said = [(visit.site, finding.item, finding.ends) for visit in district.visits for finding in visit.findings]
+    return sorted(said + [(hazard.site, hazard.item, hazard.ends) for hazard in district.quick_hazards])

@@ -1,17 +1,19 @@
 """`manage.py demo`: puts the demonstration district where it is missing; running it again only tops up the shifts."""
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from inspections import demo
+from inspections import demo, demo_history
+from inspections.models import TemplateVersion
 from safety.access import today
 from safety.changes import Work, unit
 from safety.ids import seeded_id
@@ -29,32 +31,53 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--accounts", action="store_true", help="只列出全部演示账号")
+        parser.add_argument("--no-history", action="store_true", help="不装入前几周的检查和整改")
 
-    def handle(self, *args, accounts: bool, **options):
+    def handle(self, *args, accounts: bool, no_history: bool, **options):
         district = demo.load_demo(FOLDER)
         if accounts:
-            self._print_accounts(district, district.persons)
+            self._print_accounts(district.persons)
             return
         now = datetime.now(UTC)
+        untold = not no_history and not demo_history.is_told(district)
+        if untold and not TemplateVersion.objects.exists():
+            raise CommandError("还没有检查表:请先执行 manage.py seed,再执行 manage.py demo。")
         with unit(actor=None, source="demo", now=now) as work:
-            added = add_missing(work, district)
+            added = add_missing(work, district, past=untold)
         if any(added.values()):
-            with connection.cursor() as cursor:
-                cursor.execute("ANALYZE")  # foreign-key checks keep the plan of an empty table
+            _analyze()
         self.stdout.write("演示区县:" + ("、".join(f"{what} {n}" for what, n in added.items() if n) or "没有变化"))
-        self._print_accounts(district, one_of_each_role(district, now))
+        if untold:
+            self._tell(district, now)
+        self._print_accounts(one_of_each_role(district, now))
         self.stdout.write("全部账号:manage.py demo --accounts")
 
-    def _print_accounts(self, district: demo.Demo, persons: list[demo.Person]):
+    def _tell(self, district: demo.Demo, now: datetime):
+        """The history, with a line every two seconds."""
+        shown = monotonic()
+        for told, known in demo_history.tell(district, now=now):
+            if monotonic() - shown > 2:
+                self.stdout.write(f"  前几周的检查和整改:{told} / {known}")
+                shown = monotonic()
+        _analyze()
+        self.stdout.write(f"前几周的检查和整改:检查 {len(district.visits)} 次,待检查任务 {len(district.tasks)} 项")
+
+    def _print_accounts(self, persons: list[demo.Person]):
         self.stdout.write(f"演示账号(口令都是 {PASSWORD}):")
         for person in persons:
             self.stdout.write(f"  {person.username:<18}{person.name}  {posts_in_words(person)}")
 
 
-def add_missing(work: Work, district: demo.Demo) -> dict[str, int]:
+def _analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # foreign-key checks keep the plan of an empty table
+
+
+def add_missing(work: Work, district: demo.Demo, *, past: bool = False) -> dict[str, int]:
     """Says what is not there yet, and adds shifts from yesterday to two weeks ahead; gives how many of each kind.
 
-    What is there stays as it is, also where somebody has changed it since.
+    With `past` the shifts begin with the history, so that its alerts find somebody on duty. What is there stays as it
+    is, also where somebody has changed it since.
     """
     organisations = {organisation.short_name: organisation for organisation in district.organisations}
     ids = {name: seeded_id(f"demo-organisation:{each.code}") for name, each in organisations.items()}
@@ -66,7 +89,9 @@ def add_missing(work: Work, district: demo.Demo) -> dict[str, int]:
     _say_organisations(work, missing_units, ids)
     _say_sites(work, missing_sites, ids)
     _say_people(work, missing_people, ids, people)
-    shifts = _add_shifts(work, district, ids, people)
+    day = today(work.now)
+    since = demo_history.first_day(district, day) if past else day
+    shifts = _add_shifts(work, district, ids, people, since=since - timedelta(days=1))
     return {"单位": len(missing_units), "场所": len(missing_sites), "人员": len(missing_people), "值班": shifts}
 
 
@@ -134,9 +159,9 @@ def _say_people(work: Work, missing: list[demo.Person], ids: dict[str, UUID], pe
             work.insert(post)
 
 
-def _add_shifts(work: Work, district: demo.Demo, ids: dict[str, UUID], people: dict[str, UUID]) -> int:
-    day = today(work.now)
-    days = [day + timedelta(days=ahead) for ahead in range(-1, SHIFTS_AHEAD_DAYS + 1)]
+def _add_shifts(work: Work, district: demo.Demo, ids: dict[str, UUID], people: dict[str, UUID], *, since: date) -> int:
+    last = today(work.now) + timedelta(days=SHIFTS_AHEAD_DAYS)
+    days = [since + timedelta(days=n) for n in range((last - since).days + 1)]
     wanted = [shift for roster in district.rosters for day in days for shift in roster.shifts_on(day)]
     there = set(
         DutyShift.objects.filter(starts_at__gte=min(shift.starts_at for shift in wanted)).values_list(
@@ -152,6 +177,7 @@ def _add_shifts(work: Work, district: demo.Demo, ids: dict[str, UUID], people: d
                 seat=SEATS[shift.seat],
                 starts_at=shift.starts_at,
                 ends_at=shift.ends_at,
+                begun=shift.ends_at <= work.now,
             )
         )
     return len(missing)
