@@ -269,10 +269,10 @@ def test_somebody_sits_on_every_seat_at_any_moment_of_the_next_fortnight():
 
 @pytest.mark.django_db
 def test_demo_people_sign_in_with_the_printed_password_and_see_their_own_schools(capsys):
-    call_command("demo", "--accounts")
+    call_command("demo", "--accounts", "all")
     assert not Person.objects.exists()
     printed = capsys.readouterr().out
-    assert PASSWORD in printed and len(printed.splitlines()) == 118
+    assert PASSWORD in printed and len(printed.splitlines()) == 119
     call_command("demo", "--no-history")
     inspector = Person.objects.get(username="guoxiuying")
     assert inspector.check_password(PASSWORD)

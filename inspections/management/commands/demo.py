@@ -23,6 +23,7 @@ from safety.models.organisation import SITE_CODE_LETTERS
 FOLDER = Path(settings.BASE_DIR) / "seeds" / "demo"
 PASSWORD = "yanshi-xunjian-2026"
 SHIFTS_AHEAD_DAYS = 14
+STRANGERS = {"inspector", "principal"}  # shown for each district: what one of them sees is not there for the other
 SEATS = {"officer": Seat.OFFICER, "reserve": Seat.RESERVE, "leader": Seat.LEADER, "deputy": Seat.DEPUTY}
 
 
@@ -30,15 +31,17 @@ class Command(BaseCommand):
     help = "装入演示区县:单位、场所、人员、任职和值班表。重复执行只补以后几天的值班。"
 
     def add_arguments(self, parser):
-        parser.add_argument("--accounts", action="store_true", help="只列出全部演示账号")
+        parser.add_argument(
+            "--accounts", nargs="?", const="few", choices=["few", "all"], help="只列出演示账号:每种角色一个,或全部(all)"
+        )
         parser.add_argument("--no-history", action="store_true", help="不装入前几周的检查和整改")
 
-    def handle(self, *args, accounts: bool, no_history: bool, **options):
+    def handle(self, *args, accounts: str | None, no_history: bool, **options):
         district = demo.load_demo(FOLDER)
-        if accounts:
-            self._print_accounts(district.persons)
-            return
         now = datetime.now(UTC)
+        if accounts:
+            self._print_accounts(district.persons if accounts == "all" else a_few(district, now))
+            return
         untold = not no_history and not demo_history.is_told(district)
         if untold and not TemplateVersion.objects.exists():
             raise CommandError("还没有检查表:请先执行 manage.py seed,再执行 manage.py demo。")
@@ -49,8 +52,7 @@ class Command(BaseCommand):
         self.stdout.write("演示区县:" + ("、".join(f"{what} {n}" for what, n in added.items() if n) or "没有变化"))
         if untold:
             self._tell(district, now)
-        self._print_accounts(one_of_each_role(district, now))
-        self.stdout.write("全部账号:manage.py demo --accounts")
+        self._print_accounts(a_few(district, now))
 
     def _tell(self, district: demo.Demo, now: datetime):
         """The history, with a line every two seconds."""
@@ -66,6 +68,7 @@ class Command(BaseCommand):
         self.stdout.write(f"演示账号(口令都是 {PASSWORD}):")
         for person in persons:
             self.stdout.write(f"  {person.username:<18}{person.name}  {posts_in_words(person)}")
+        self.stdout.write("全部账号:manage.py demo --accounts all")
 
 
 def _analyze() -> None:
@@ -187,14 +190,16 @@ def _body(work: Work, said: msgspec.Struct):
     return work.body(msgspec.json.encode(said))
 
 
-def one_of_each_role(district: demo.Demo, now: datetime) -> list[demo.Person]:
-    """The first person of each role that holds today, in the order of the file."""
+def a_few(district: demo.Demo, now: datetime) -> list[demo.Person]:
+    """The first person of each role, and of some in each district, in the order of the file."""
     day, seen, chosen = today(now), set(), []
+    divisions = {each.short_name: each.division for each in district.organisations}
     for person in district.persons:
-        roles = {post.role for post in person.posts if post.holds_on(day)}
-        if roles - seen:
+        held = [post for post in person.posts if post.holds_on(day)]
+        shown = {(post.role, divisions[post.node] if post.role in STRANGERS else "") for post in held}
+        if shown - seen:
             chosen.append(person)
-            seen |= roles
+            seen |= shown
     return chosen
 
 
