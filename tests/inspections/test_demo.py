@@ -242,7 +242,11 @@ def test_the_command_changes_nothing_when_run_again_on_the_same_day():
 @pytest.mark.django_db
 def test_the_command_leaves_alone_what_somebody_has_changed():
     call_command("demo", "--no-history")
-    Organisation.objects.filter(short_name="红旗街小学").update(address="新址")
+    school = Organisation.objects.get(short_name="红旗街小学")
+    school.address = "新址"
+    with unit(actor=None, source="test") as work:
+        work.lock({school.id})
+        work.say(school, "organisation.changed", body=work.body(b"{}"), urgency=None)
     call_command("demo", "--no-history")
     assert Organisation.objects.get(short_name="红旗街小学").address == "新址"
 
