@@ -557,7 +557,6 @@ class ItemState(Struct, frozen=True, kw_only=True):
     looked_back: bool = False  # 回头看
     rebound: bool = False  # 反弹
     fixed_on_spot: bool = False  # every finding so far was
-    ordinal: int = 0
     decided_by: Mark | None = None
     evidence_by: UUID | None = None
     graded_by: UUID | None = None
@@ -624,14 +623,14 @@ class Effect(Struct, frozen=True, kw_only=True):
 
 
 def step(item: ItemState | None, said: AnySaid, *, other_open: UUID | None = None) -> tuple[ItemState, Effect]:
-    """What one document does to an item: the item after it, and what it did. Never raises a Problem.
+    """What one document does to an item: the item after it (equal, if nothing changed), and what it did.
 
-    `other_open` is another open item on the same key (site, checklist item, place), if there is one when a revisit is
-    heard first; the caller keeps `Effect.attached_to` in the revisit's own `attached_to`, from which a later fold reads it.
+    Never raises a Problem, see `refusal`. `other_open` is another open item on the same key (site, checklist item,
+    place), if there is one when a revisit is heard first; the caller keeps `Effect.attached_to` in the revisit's own
+    `attached_to`, from which a later fold reads it.
     """
     item = item or NOTHING_YET
     after, effect = HEARD[type(said)](item, said, other_open)
-    after = replace(after, ordinal=said.ordinal)
     if (after.findings, after.reports, after.round) != (item.findings, item.reports, item.round):
         evidence = evidence_hash(after.findings, after.reports)
         after = replace(after, evidence_hash=evidence, evidence_by=said.id)
@@ -970,7 +969,7 @@ class Folded(Struct, frozen=True):
         before = _states(self.said)
         now = of(self.item)
         for first in reversed(range(len(self.said))):
-            if replace(before[first + 1], ordinal=0) == replace(before[first], ordinal=0):
+            if before[first + 1] == before[first]:
                 continue
             rest = self.said[first + 1 :]
             for size in range(min(len(rest), 2) + 1):

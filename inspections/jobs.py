@@ -57,7 +57,9 @@ def lease(now: datetime) -> list[Derivation]:
 
 def _derive(photo: Photo) -> None:
     try:
-        copies = derive(photos.path_of(photo.sha256).read_bytes(), stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS)
+        copies = derive(
+            photos.path_of(photo.sha256).read_bytes(), stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS
+        )
     except PhotoProblem as problem:
         _give_up(photo, problem)
         return

@@ -1,18 +1,21 @@
-"""Judgements on what was found: grades, places, measures, answers and how two phones' answers become one.
+"""Judgements on what was found: grades, places, readings, answers and how two phones' answers become one.
 
 Plain functions, values in and value or Problem out; no database, no clock. What becomes of an item that must be cured
 stands in `inspections.fold`.
 """
 
 import unicodedata
-from datetime import date, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from msgspec import UNSET, Struct, to_builtins
+from msgspec import UNSET, Struct, ValidationError, convert
 from msgspec.structs import replace
 
+from inspections.catalogue import BanMode, Bound, Effect, Measure, Photo
 from inspections.frozen import FrozenItem
 
 
@@ -31,10 +34,10 @@ class Grade(StrEnum):
 
     @property
     def rank(self) -> int:
-        return GRADES_RISING.index(self)
+        return GRADE_RANK[self]
 
 
-GRADES_RISING = tuple(Grade)
+GRADE_RANK = {grade: rank for rank, grade in enumerate(Grade)}
 
 
 class FindingKind(StrEnum):
@@ -46,27 +49,115 @@ class FindingKind(StrEnum):
 
     @property
     def rank(self) -> int:
-        return KINDS_RISING.index(self)
+        return KIND_RANK[self]
 
 
-KINDS_RISING = tuple(FindingKind)
-
+KIND_RANK = {kind: rank for rank, kind in enumerate(FindingKind)}
 
 T = TypeVar("T", Grade, FindingKind)
 
 
 def higher(one: T, other: T) -> T:
     """The graver of two grades, or of two kinds."""
-    return max(one, other, key=lambda value: value.rank)
+    return other if other.rank > one.rank else one
 
 
-# Places and measures
+# Places
+
+PLACE_KEY_LENGTH = 80
 
 
 def normalise_place(text: str) -> str:
-    """The key under which a place is the same place: NFKC, no spaces or common marks, lower case. Blank stays blank."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(letter for letter in folded if letter.isalnum())[:80]
+    """The key under which a place is the same place: NFKC, lower case, without spaces, marks and signs.
+
+    Between two digits any mark is one hyphen, so that room 1-2 is not room 12. Blank, or nothing but marks, is blank.
+    """
+    key: list[str] = []
+    gap = False
+    for letter in unicodedata.normalize("NFKC", text).casefold():
+        if not letter.isalnum():
+            gap = True
+            continue
+        if gap and key and key[-1].isdigit() and letter.isdigit():
+            key.append("-")
+        key.append(letter)
+        gap = False
+    return "".join(key)[:PLACE_KEY_LENGTH]
+
+
+# Readings
+
+
+class Reading(StrEnum):
+    """What a reading says, from nothing to worst. Only FAIL is a verdict, and only a person says 不符合."""
+
+    OK = "ok"
+    HINT = "hint"
+    FAIL = "fail"
+
+
+READING_RANK = {reading: rank for rank, reading in enumerate(Reading)}
+Readings = Mapping[str, float | Sequence[float]]
+
+
+def judge_measure(measure: Measure, readings: Readings) -> Reading | None:
+    """A measure's reading against its bounds; of a repeatable one the worst counts; an absent one says nothing (None).
+
+    Out of bounds is FAIL if the measure judges and HINT if it hints; a located one (a distance) is never more than a
+    hint. A bound that hangs on another reading binds only where that one was taken. Source: design §4.
+    """
+    values = _values(readings, measure.key)
+    if not values:
+        return None
+    low, high = _end(measure.low, readings), _end(measure.high, readings)
+    if all(_within(value, low, high) for value in values):
+        return Reading.OK
+    return Reading.FAIL if measure.effect is Effect.JUDGE and not measure.located else Reading.HINT
+
+
+def judge_measures(measures: Iterable[Measure], readings: Readings) -> Reading | None:
+    """The worst of an item's readings, None if there are none. Of alternatives (`either`) one within bounds is enough."""
+    told: dict[str, list[Reading]] = {}
+    for measure in measures:
+        reading = judge_measure(measure, readings)
+        if reading is not None:
+            told.setdefault(measure.either or f"alone:{measure.key}", []).append(reading)
+    settled = [Reading.OK if Reading.OK in each else _worst(each) for each in told.values()]
+    return _worst(settled) if settled else None
+
+
+def _worst(readings: Iterable[Reading]) -> Reading:
+    return max(readings, key=READING_RANK.__getitem__)
+
+
+def _values(readings: Readings, key: str) -> list[Decimal]:
+    said = readings.get(key)
+    if said is None:
+        return []
+    # By way of their shortest text: two thirds of 2.1 are 1.4 to a person, and not to a float.
+    return [Decimal(str(value)) for value in (said if isinstance(said, Sequence) else [said])]
+
+
+def _end(bound: Bound | None, readings: Readings) -> tuple[Decimal, int, bool] | None:
+    """(limit, what a value is multiplied by before it is compared, inclusive)."""
+    if bound is None:
+        return None
+    if not bound.of:
+        return (Decimal(str(bound.value)), 1, bound.inclusive)
+    other = _values(readings, bound.of)
+    numerator, denominator = bound.times
+    return (other[0] * numerator, denominator, bound.inclusive) if len(other) == 1 else None
+
+
+def _within(value: Decimal, low: tuple[Decimal, int, bool] | None, high: tuple[Decimal, int, bool] | None) -> bool:
+    return _at_least(value, low) and (high is None or _at_least(-value, (-high[0], high[1], high[2])))
+
+
+def _at_least(value: Decimal, end: tuple[Decimal, int, bool] | None) -> bool:
+    if end is None:
+        return True
+    limit, times, inclusive = end
+    return value * times >= limit if inclusive else value * times > limit
 
 
 # Grades, urgency, dates
@@ -77,7 +168,8 @@ DAYS_TO_RECTIFY = {Grade.NONE: 7, Grade.GENERAL: 7, Grade.SERIOUS: 15, Grade.MAJ
 def due_on(grade: Grade, found_on: date) -> date:
     """Last calendar day (school's local date, inclusive) for rectification.
 
-    Source: our default; the founding text asks for rectification and revisit (items 7, 12) but names no days.
+    Source: our default, to be set by the bureau (regulations §2.4, 期限默认值); the founding text asks for rectification
+    and revisit (items 7, 12) but names no days.
     """
     return found_on + timedelta(days=DAYS_TO_RECTIFY[grade])
 
@@ -87,16 +179,24 @@ def wakes_the_desk(kind: FindingKind, grade: Grade) -> bool:
     return kind is FindingKind.INCIDENT or grade.rank >= Grade.MAJOR_CANDIDATE.rank
 
 
+def default_grade(item: FrozenItem) -> Grade:
+    """The grade of an item that fails, as the checklist has it. An incident has none: it is no hazard of the ledger."""
+    return Grade.NONE if item.grade == "incident" else Grade(item.grade)
+
+
 def kind_and_grade(item: FrozenItem, said: str | None) -> tuple[FindingKind, Grade]:
-    """What a failed item is. The inspector may raise its grade; an item listed in the guide is not lowered by one alone."""
-    kind = FindingKind(item.finding)
-    default = Grade.NONE if item.grade == "incident" else Grade(item.grade)
-    if said is None or kind is FindingKind.INCIDENT:
-        return kind, default
-    own = Grade(said)
+    """What a failed item is, by the grade that the inspector said, if any.
+
+    An inspector raises, at most to a candidate, and lowers; not what is listed in the guide (◎), which one alone cannot
+    lower (regulations §2.2 no. 2). `none` is 问题: a rule not kept, no hazard. An incident stays one.
+    """
+    kind, grade = FindingKind(item.finding), default_grade(item)
+    if kind is FindingKind.INCIDENT or said is None:
+        return kind, grade
+    own = Grade.MAJOR_CANDIDATE if said == Grade.MAJOR else Grade(said)
     if item.listed:
-        own = higher(own, default)
-    return (FindingKind.HAZARD if own.rank > 0 else kind), own
+        own = higher(own, grade)
+    return (FindingKind.ISSUE if own is Grade.NONE else FindingKind.HAZARD), own
 
 
 # Answers: two phones, one visit
@@ -118,7 +218,11 @@ class Lost(Struct, frozen=True):
 
 
 class Merged(Struct, frozen=True):
-    """The value that stands with its source (None: as it was), and the one that lost, if one did."""
+    """The value that stands with its source, and the one that lost, if one did.
+
+    `meta` is the one handed in as current or mine, whichever said what stands; a third one where what stands was said
+    by one and took the other's higher grade.
+    """
 
     value: Any
     meta: GroupMeta | None
@@ -126,70 +230,178 @@ class Merged(Struct, frozen=True):
 
 
 WEIGHT = {"fail": 4, "fixed": 3, "ok": 2, "na": 1, "unchecked": 0}
+FOUND = ("fail", "fixed")
 
 
 def merge_group(
-    name: str, *, current: Any, meta: GroupMeta | None, incoming: Any, mine: GroupMeta, base_rev: int | None
+    name: str,
+    *,
+    current: Any,
+    meta: GroupMeta | None,
+    incoming: Any,
+    mine: GroupMeta,
+    base_rev: int | None,
+    default: Grade = Grade.NONE,
 ) -> Merged:
-    """Three-way merge of one group. Concurrent iff the group moved after `base_rev` by another phone; equal never is.
+    """Three-way merge of one group, `result` or `note`. `default` is the checklist's grade where an answer says none.
 
-    Same author on two phones: the later hybrid clock. Two authors: the safer result stands. Source: design §4, sync §3.
+    Concurrent iff the group moved after `base_rev` by another phone; equal values never conflict. Same author on two
+    phones: the later hybrid clock. Two authors, a result: fail > fixed > ok > na > unchecked, then the higher grade,
+    which stands in any case if both speak of the same place; what is equal in weight stays as it was heard first, and
+    so does a note. Source: design §4, sync.md §1.4 and §3.
     """
-    if meta is None or current == incoming:
-        return Merged(incoming, mine if meta is None else meta)
-    concurrent = meta.rev > (base_rev or 0) and meta.device != mine.device
-    if not concurrent:
+    if meta is None:
         return Merged(incoming, mine)
-    if _wins(name, incoming, mine, current, meta):
-        return Merged(incoming, mine, Lost(current, meta))
-    return Merged(current, meta, Lost(incoming, mine))
+    if current == incoming:
+        return Merged(current, meta)
+    if meta.rev <= (base_rev or 0) or _same_phone(meta, mine):
+        return Merged(incoming, mine)
+    if meta.by == mine.by:
+        mine_stands = mine.hlc > meta.hlc
+    else:
+        mine_stands = _gravity(name, incoming, default) > _gravity(name, current, default)
+    stands, lost = (incoming, Lost(current, meta)) if mine_stands else (current, Lost(incoming, mine))
+    source = mine if mine_stands else meta
+    if meta.by == mine.by or not _takes_the_grade(name, stands, lost.value, default):
+        return Merged(stands, source, lost)
+    # A revision of its own, and no phone's: whoever has not seen the raised grade is concurrent with it.
+    raised = GroupMeta(rev=mine.rev, by=source.by, device=None, op_id=mine.op_id, hlc=source.hlc)
+    return Merged({**stands, "grade": lost.value["grade"]}, raised, lost)
 
 
-def _wins(name: str, incoming: Any, mine: GroupMeta, current: Any, meta: GroupMeta) -> bool:
-    if mine.by == meta.by or name != "result":
-        return mine.hlc > meta.hlc
-    return _gravity(incoming) > _gravity(current)
+def _same_phone(meta: GroupMeta, mine: GroupMeta) -> bool:
+    """Browsers have no device: there, a person is told apart by name."""
+    return meta.device == mine.device and (mine.device is not None or meta.by == mine.by)
 
 
-def _gravity(result: dict) -> tuple[int, int]:
-    grade = result.get("grade")
-    return WEIGHT[result["value"]], Grade(grade).rank if grade else -1
+def _gravity(name: str, value: Any, default: Grade) -> tuple[int, int]:
+    if name != "result":
+        return (int(bool(value and value.strip())), 0)
+    if value is None:
+        return (-1, 0)
+    return (WEIGHT[value["value"]], _grade_said(value, default).rank)
 
 
-def take_apart(answers: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """Of a whole `answers` field, the groups that differ from what the phone last saw."""
+def _grade_said(result: Mapping[str, Any], default: Grade) -> Grade:
+    if result["value"] not in FOUND:
+        return Grade.NONE
+    return Grade(result["grade"]) if result.get("grade") else default
+
+
+def _takes_the_grade(name: str, stands: Any, lost: Any, default: Grade) -> bool:
+    if name != "result" or not stands or not lost or not lost.get("grade"):
+        return False
+    same_place = normalise_place(stands.get("place", "")) == normalise_place(lost.get("place", ""))
+    higher_lost = _grade_said(lost, default).rank > _grade_said(stands, default).rank
+    return same_place and higher_lost and stands["value"] in FOUND
+
+
+MAX_AHEAD = timedelta(minutes=5)
+
+
+def effective_hlc(hlc: str, *, said_at: datetime, received_at: datetime) -> str:
+    """A phone's hybrid clock `time/counter/device` in one comparable form, no later than five minutes from now.
+
+    One that cannot be read, or none, stands at `said_at` (aware). Used for one thing only: two phones of the same
+    author. Source: sync.md §1.4.
+    """
+    told, _, tail = hlc.partition("/")
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        at, tail = said_at, ""
+    if at.tzinfo is None:
+        at, tail = said_at, ""
+    at = min(at, received_at + MAX_AHEAD).astimezone(UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z/{tail}"
+
+
+def take_apart(answers: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a whole `answers` field (code → AnswerPatch), the groups that differ from what the phone last saw.
+
+    `base` is that field as it stood on the wire. What the field leaves out was not spoken of, and is not deleted.
+    """
     changed = {}
     for code, answer in answers.items():
-        before = base.get(code) or {}
-        result = (
-            answer.result if answer.result is UNSET or to_builtins(answer.result) != before.get("result") else UNSET
-        )
-        note = answer.note if answer.note is UNSET or answer.note != before.get("note", "") else UNSET
-        if result is not UNSET or note is not UNSET:
-            changed[code] = replace(answer, result=result, note=note)
+        seen = base.get(code) or {}
+        said = {name: getattr(answer, name) for name in ("result", "note")}
+        said = {name: UNSET if _as_seen(value, seen.get(name)) else value for name, value in said.items()}
+        if any(value is not UNSET for value in said.values()):
+            changed[code] = replace(answer, **said)
     return changed
 
 
+def _as_seen(value: Any, seen: Any) -> bool:
+    if value is UNSET or value is None:
+        return True
+    if not isinstance(value, Struct):
+        return value == (seen or "")
+    if seen is None:
+        return False
+    try:
+        return convert(seen, type(value)) == value
+    except ValidationError:
+        return False
+
+
+# The record
+
+
+def summary(items: Mapping[str, FrozenItem], answers: Mapping[str, Any]) -> dict[str, int]:
+    """The 汇总 of a record: how many items, how many of each result; one without a result counts as unchecked."""
+    counts = {"items": len(items), **dict.fromkeys(WEIGHT, 0)}
+    for code in items:
+        counts[_value(answers, code)] += 1
+    return counts
+
+
 def record_flags(
-    items: dict, answers: dict, *, photos: set[str], participants: list, signatures: list[dict]
+    items: Mapping[str, FrozenItem],
+    answers: Mapping[str, Any],
+    *,
+    photos: Collection[str],
+    participants: Collection[str],
+    signatures: Collection[Mapping[str, Any]],
 ) -> list[str]:
-    """What a submitted record lacks: shown in it, refused by nobody (design §4)."""
-    flags = []
-    for code, item in items.items():
-        result = (answers.get(code) or {}).get("result")
-        value = result["value"] if result else "unchecked"
-        wanted = (
-            item.photo == "always"
-            and value in ("ok", "fail", "fixed")
-            or item.photo == "on_fail"
-            and value in ("fail", "fixed")
-        )
-        if wanted and code not in photos:
-            flags.append(f"missing-photo:{code}")
-        if value in ("na", "unchecked") and not (result and result.get("reason")):
-            flags.append(f"missing-reason:{code}")
-    if len(participants) < 2:
+    """What a submitted record lacks, as `flag` or `flag:code`: shown in it, refused by nobody (design §4).
+
+    `photos`: codes of the items that have one; `participants`: ids; `signatures`: contents with a `capacity`. A photo
+    that is wanted and missing is `missing-photo`, or `unphotographed` where a reason went into the record instead.
+    """
+    flags = [flag for code, item in items.items() for flag in _item_flags(code, item, answers, photos)]
+    capacities = [signature["capacity"] for signature in signatures]
+    if len(set(participants)) < 2:
         flags.append("missing-second-inspector")
-    if not any(signature["capacity"] == "unit" for signature in signatures):
+    if capacities.count("inspector") < min(2, len(set(participants))):
+        flags.append("missing-inspector-signature")
+    if "unit" not in capacities:
         flags.append("missing-unit-signature")
     return flags
+
+
+def _item_flags(code: str, item: FrozenItem, answers: Mapping[str, Any], photos: Collection[str]) -> list[str]:
+    value, result = _value(answers, code), (answers.get(code) or {}).get("result") or {}
+    reason = (result.get("reason") or "").strip()
+    flags = []
+    if code not in photos and _wants_photo(item, value):
+        flags.append(f"unphotographed:{code}" if reason else f"missing-photo:{code}")
+    if code in photos and item.photo == Photo.BAN and item.ban_mode != BanMode.COVER_ONLY:
+        flags.append(f"banned-photo:{code}")
+    if value in ("na", "unchecked") and not reason:
+        flags.append(f"missing-reason:{code}")
+    if value == "ok" and judge_measures(item.measures, result.get("measures") or {}) is Reading.FAIL:
+        flags.append(f"reading-out-of-bounds:{code}")
+    return flags
+
+
+def _wants_photo(item: FrozenItem, value: str) -> bool:
+    if item.photo == Photo.BAN:
+        return False
+    if value == "fixed":
+        return True  # 现场已整改 is shown by its photos from before and after (regulations §2.4)
+    return value in ("ok", "fail") and item.photo == Photo.ALWAYS or value == "fail" and item.photo == Photo.ON_FAIL
+
+
+def _value(answers: Mapping[str, Any], code: str) -> str:
+    result = (answers.get(code) or {}).get("result")
+    return result["value"] if result else "unchecked"

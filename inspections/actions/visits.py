@@ -227,6 +227,7 @@ class Merge:
 
     def __init__(self, visit: Inspection, mine: rules.GroupMeta, base_rev: int | None):
         self.visit, self.mine, self.base_rev = visit, mine, base_rev
+        self.items = items_in(visit.version)
         self.meta = Meta.of(visit)
         self.number = self.meta.number_of(mine)
         self.late = visit.state == InspectionState.SUBMITTED
@@ -243,21 +244,27 @@ class Merge:
             group, incoming = f"answers.{code}.{name}", said[name]
             if group in self.meta.groups and answer[name] == incoming:
                 continue
-            merged = self._group(group, name, answer[name], incoming)
-            if merged.meta is self.mine:
-                self.meta.groups[group] = self.number
-                answer[name], answer[by] = merged.value, str(self.mine.by)
+            meta = self.meta.get(group)
+            merged = self._group(code, name, answer[name], incoming, meta)
+            if merged.meta is not meta:
+                self.meta.groups[group] = self.number if merged.meta is self.mine else self.meta.number_of(merged.meta)
+                answer[name], answer[by] = merged.value, str(merged.meta.by)
                 if self.late:
                     answer["late"] = True
             if merged.lost is not None:
                 yield group, merged
 
-    def _group(self, group: str, name: str, current, incoming) -> rules.Merged:
-        meta = self.meta.get(group)
+    def _group(self, code: str, name: str, current, incoming, meta: rules.GroupMeta | None) -> rules.Merged:
         if meta is None:
             return rules.Merged(incoming, self.mine)
         return rules.merge_group(
-            name, current=current, meta=meta, incoming=incoming, mine=self.mine, base_rev=self.base_rev
+            name,
+            current=current,
+            meta=meta,
+            incoming=incoming,
+            mine=self.mine,
+            base_rev=self.base_rev,
+            default=rules.default_grade(self.items[code]),
         )
 
 
@@ -267,7 +274,7 @@ def _source(world: World, saying: Saying, visit: Inspection) -> rules.GroupMeta:
         by=world.work.actor,
         device=saying.device,
         op_id=saying.op_id,
-        hlc=saying.hlc or saying.said_at.isoformat(),
+        hlc=rules.effective_hlc(saying.hlc, said_at=saying.said_at, received_at=world.work.now),
     )
 
 
@@ -478,13 +485,19 @@ def _proposals(world: World, visit: Inspection, items: dict[str, FrozenItem]) ->
     said = [(code, answer.get("result"), answer.get("note", "")) for code, answer in visit.answers.items()]
     for conflict in world.rows["conflicts"].values():
         open_here = conflict.target_id == visit.id and conflict.resolved_at is None
-        if open_here and conflict.group.endswith(".result") and conflict.lost["place"] != conflict.kept["place"]:
+        if open_here and conflict.group.endswith(".result") and _of_two_places(conflict):
             said.append((conflict.group.split(".")[1], conflict.lost, ""))
     proposals = []
     for code, result, note in said:
         if result is not None and result["value"] in ("fail", "fixed"):
             proposals.append(_proposal(world, visit, items[code], result, note))
     return proposals
+
+
+def _of_two_places(conflict: Conflict) -> bool:
+    """Two authors at two places are two findings; one author on two phones has thought again."""
+    kept, lost = (rules.normalise_place(value["place"]) for value in (conflict.kept, conflict.lost))
+    return conflict.kept_by != conflict.lost_by and kept != lost
 
 
 def _proposal(world: World, visit: Inspection, item: FrozenItem, result: dict[str, Any], note: str) -> Proposal:
