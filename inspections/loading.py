@@ -48,7 +48,10 @@ class Cure:
 
 def cure_of(world: World) -> Cure:
     """The unit's one Cure."""
-    return world.store.setdefault("cure", Cure())
+    cure = world.store.get("cure")
+    if cure is None:
+        cure = world.store["cure"] = Cure()
+    return cure
 
 
 def _where(model, column: str):

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
@@ -159,6 +159,22 @@ def _op_id_in(raw: bytes) -> UUID:
         return uuid5(SEEDS, hashlib.sha256(raw).hexdigest())
 
 
+class Kept(NamedTuple):
+    """A new row of Operation, in the order of its columns."""
+
+    op_id: UUID
+    person_id: UUID
+    device_id: UUID
+    collection: str
+    doc_id: UUID | None
+    verb: str
+    payload_sha256: bytes
+    body_id: UUID
+    schema: int
+    said_at: datetime
+    received_at: datetime
+
+
 def receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
     """Stores every unknown operation with its bytes; from here on nothing can be lost to a fault of ours."""
     try:
@@ -180,7 +196,7 @@ def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now
         body_hash = hashlib.sha256(salt + heard.raw).digest()
         heard.body = BodyRef(body_id, body_hash)
         bodies.append((body_id, salt, heard.raw, body_hash, None))
-        operations[heard.op_id] = Operation(
+        operations[heard.op_id] = Kept(
             op_id=heard.op_id,
             person_id=person,
             device_id=device,
@@ -205,7 +221,7 @@ class OpIdReused(Problem):
     message = "这个操作编号已经用于另一条内容。请让手机换一个编号再发,内容仍在手机上。"
 
 
-def _recognise(heard: Heard, stored: Operation, digest: bytes, *, person: UUID) -> None:
+def _recognise(heard: Heard, stored: Operation | Kept, digest: bytes, *, person: UUID) -> None:
     """The same thing said again by the same person; anything else under that id is refused, and not answered."""
     body = Body.objects.filter(id=stored.body_id).first() if bytes(stored.payload_sha256) != digest else None
     same = bytes(stored.payload_sha256) == digest or (
@@ -223,7 +239,7 @@ def _canonical(raw: bytes) -> bytes:
     return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
 
 
-def _erased(stored: Operation) -> bool:
+def _erased(stored: Operation | Kept) -> bool:
     return Body.objects.filter(id=stored.body_id, erased_at__isnull=False).exists()
 
 

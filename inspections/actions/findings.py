@@ -109,8 +109,8 @@ def _new_item(world: World, saying: Saying, proposal: Proposal, *, site: Site, p
 
 
 def new_number(found_at: datetime) -> str:
-    """ZG, the day, eight letters that can be read aloud; 40 bits a day, and the table is unique."""
-    letters = "".join(secrets.choice(SITE_CODE_LETTERS) for _ in range(8))
+    """ZG, the day, eight letters that can be read aloud; 39 bits a day, and the table is unique."""
+    letters = "".join(SITE_CODE_LETTERS[each % len(SITE_CODE_LETTERS)] for each in secrets.token_bytes(8))
     return f"ZG{today(found_at):%y%m%d}-{letters}"
 
 

@@ -230,6 +230,7 @@ class Merge:
         self.items = items_in(visit.version)
         self.meta = Meta.of(visit)
         self.number = self.meta.number_of(mine)
+        self.author = str(mine.by)
         self.late = visit.state == InspectionState.SUBMITTED
 
     def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
@@ -241,18 +242,24 @@ class Merge:
         for name, by in (("result", "by"), ("note", "note_by")):
             if name not in said:
                 continue
-            group, incoming = f"answers.{code}.{name}", said[name]
-            if group in self.meta.groups and answer[name] == incoming:
-                continue
-            meta = self.meta.get(group)
-            merged = self._group(code, name, answer[name], incoming, meta)
-            if merged.meta is not meta:
-                self.meta.groups[group] = self.number if merged.meta is self.mine else self.meta.number_of(merged.meta)
-                answer[name], answer[by] = merged.value, str(merged.meta.by)
-                if self.late:
-                    answer["late"] = True
-            if merged.lost is not None:
-                yield group, merged
+            incoming = said[name]
+            if by not in answer:  # nobody has said this group yet
+                self._stand(answer, name, by, code, incoming, self.mine)
+            elif answer[name] != incoming:
+                group = f"answers.{code}.{name}"
+                meta = self.meta.get(group)
+                merged = self._group(code, name, answer[name], incoming, meta)
+                if merged.meta is not meta:
+                    self._stand(answer, name, by, code, merged.value, merged.meta)
+                if merged.lost is not None:
+                    yield group, merged
+
+    def _stand(self, answer: dict, name: str, by: str, code: str, value: Any, meta: rules.GroupMeta) -> None:
+        number = self.number if meta is self.mine else self.meta.number_of(meta)
+        self.meta.groups[f"answers.{code}.{name}"] = number
+        answer[name], answer[by] = value, self.author if meta is self.mine else str(meta.by)
+        if self.late:
+            answer["late"] = True
 
     def _group(self, code: str, name: str, current, incoming, meta: rules.GroupMeta | None) -> rules.Merged:
         if meta is None:
