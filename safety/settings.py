@@ -132,6 +132,11 @@ JOBS = [
     "inspections.jobs.sweep_blobs",
     "sync.jobs.drain_deferred",
 ]
+ERASERS = [  # in this order: the first one learns the words
+    "inspections.erasure.erase_evidence",
+    "safety.erasure.erase_alerts",
+    "sync.erasure.erase_operations",
+]
 WORK_IN_SERVER = env("WORK_IN_SERVER", True)
 
 LOGGING = {

@@ -77,13 +77,12 @@ class SyncResult:
     collection = "sync_results"
     chain_id = None
 
-    def __init__(self, heard: Heard, *, person: UUID):
-        self.id, self.rev, self.heard, self.person = heard.op_id, 0, heard, person
+    def __init__(self, verdict: Verdict, *, person: UUID, rev: int = 0):
+        self.id, self.rev, self.verdict, self.person = verdict.op_id, rev, verdict, person
 
     def wire(self) -> bytes:
-        problem = self.heard.problem.as_json() if self.heard.problem else None
-        members = {"id": self.id, "rev": self.rev, "op_id": self.id, "status": self.heard.status}
-        return msgspec.json.encode({**members, "change_seq": self.heard.seq, "problem": problem})
+        members = {"id": self.id, "rev": self.rev, "op_id": self.id, "status": self.verdict.status}
+        return msgspec.json.encode({**members, "change_seq": self.verdict.seq, "problem": self.verdict.problem})
 
     def readers(self) -> set[tuple[str, UUID]]:
         return {("person", self.person)}
@@ -93,6 +92,6 @@ def _tell(person: UUID, device: UUID, final: Sequence[Heard], *, now: datetime) 
     if not final:
         return
     with unit(actor=person, device=device, source="drain", now=now) as work:
-        for heard in final:
-            work.say(SyncResult(heard, person=person), "operation.decided", body=None, urgency=None)
+        for verdict in Verdict.objects.filter(op_id__in=[heard.op_id for heard in final]).order_by("at", "seq"):
+            work.say(SyncResult(verdict, person=person), "operation.decided", body=None, urgency=None)
     log.info("drain.heard ops=%d person=%s", len(final), person)

@@ -122,6 +122,7 @@ MAY_LISTEN = {  # file → the signals that it may hear
 }
 MAY_CATCH_ALL = {"sync/push.py": 1}  # the push loop: our fault must not block the operations after it
 DOORS = {  # the files that may open a unit of work
+    "safety/erasure.py",
     "safety/hub.py",
     "safety/jobs.py",
     "safety/scopes.py",  # the scope is told before the read snapshot of a pull

@@ -149,7 +149,7 @@ def urgency_of(
         severity=SEVERITIES.get(proposal.kind, Severity.MAJOR),
         organisation_id=item.unit_id,
         site_id=site.id,
-        dedupe_key=f"{item.unit_id}/{site.id}/{proposal.item_code}/{item.place_key or item.id}",
+        dedupe_key=dedupe_key(item),
         sentence=told[:300],
         subject_collection=item.collection,
         subject_id=item.id,
@@ -158,6 +158,11 @@ def urgency_of(
         operation=saying.op_id,
         fixed_since=True if proposal.fixed else None,
     )
+
+
+def dedupe_key(item: RectificationItem) -> str:
+    """Under which an alert of this item's place is told once (design §6)."""
+    return f"{item.unit_id}/{item.site_id}/{item.item_code}/{item.place_key or item.id}"
 
 
 def other_open(cure: Cure, item: RectificationItem) -> UUID | None:
