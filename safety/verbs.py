@@ -96,11 +96,14 @@ class World:
     def put(self, kind: str, row: Any) -> None:
         self.rows[kind][row.id] = row
 
-    def seen(self, kind: str, doc_id: UUID, saying: Saying) -> Any:
-        """The row if the author sees it, or saw it when it was said; raises Wait otherwise."""
+    def seen(self, kind: str, doc_id: UUID, saying: Saying, *, collection: str = "") -> Any:
+        """The row if the author sees it, or saw it when it was said; raises Wait for its collection otherwise.
+
+        `collection` where the loader calls it by another name.
+        """
         row = self.get(kind, doc_id)
         if row is None or self.sight_for(row, saying) is None:
-            raise Wait((kind, doc_id))
+            raise Wait((collection or kind, doc_id))
         return row
 
     def sight_for(self, row: Any, saying: Saying) -> Sight | None:

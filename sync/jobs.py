@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from safety.access import sight_of, today
 from safety.changes import unit
 from safety.models import Index
+from safety.models.document import readable
 from sync.models import Operation, Verdict, Waiting
 from sync.push import Heard, hear_batch, recall
 
@@ -21,42 +22,35 @@ AT_ONCE = 500
 LEASE = timedelta(minutes=1)
 
 
-def drain_deferred(now: datetime) -> int:
+def drain_deferred(now: datetime, *, at_once: int = AT_ONCE) -> int:
     """Hears again what has become hearable. Each author's operations in one unit, in order of receiving."""
-    ripe = defaultdict(list)
-    for waiting in Waiting.objects.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now)).order_by("since")[
-        :AT_ONCE
-    ]:
-        ripe[waiting.person_id].append(waiting)
-    heard = 0
-    for person, waitings in ripe.items():
-        heard += _drain(person, visible_now(person, waitings, now=now), now=now)
-    return heard
+    persons = Waiting.objects.filter(_unleased(now)).values_list("person_id", flat=True).distinct()
+    return sum(_drain(person, hearable(person, now=now)[:at_once], now=now) for person in list(persons))
 
 
-def visible_now(person: UUID, waitings: Sequence[Waiting], *, now: datetime) -> list[Waiting]:
-    """Those whose document their author reads today, or that waited for an operation which has its verdict."""
-    pairs = sight_of(person, on=today(now)).pairs
-    wanted = [waiting.doc_id for waiting in waitings]
-    rows = Index.objects.filter(doc_id__in=wanted).values_list("doc_id", "audience", "key")
-    seen = {doc_id for doc_id, audience, key in rows if (audience, key) in pairs}
+def hearable(person: UUID, *, now: datetime) -> QuerySet[Waiting]:
+    """A person's operations that waited for what that person reads today, or for an operation with a verdict by now.
+
+    Oldest first. Asked of the tables: what may wait for ever (a stranger's, on what is not theirs) must not stand in
+    the way of what is ripe.
+    """
+    there = Index.objects.filter(collection=OuterRef("kind"), doc_id=OuterRef("doc_id"))
+    read = there.filter(readable(sight_of(person, on=today(now))))
+    decided = Verdict.objects.filter(op_id=OuterRef("doc_id"))
     # a join is sighted by its secret: the visit need only exist
-    exists = set(Index.objects.filter(doc_id__in=wanted, collection="inspections").values_list("doc_id", flat=True))
-    joins = set(
-        Operation.objects.filter(op_id__in=[each.op_id for each in waitings], verb="inspections.join").values_list(
-            "op_id", flat=True
-        )
-    )
-    decided = set(Verdict.objects.filter(op_id__in=wanted).values_list("op_id", flat=True))
-    return [
-        each
-        for each in waitings
-        if each.doc_id in seen or each.doc_id in decided or (each.op_id in joins and each.doc_id in exists)
-    ]
+    joins = Operation.objects.filter(op_id=OuterRef("op_id"), verb="inspections.join")
+    ripe = Exists(read) | Exists(decided) | (Exists(joins) & Exists(there))
+    return Waiting.objects.filter(_unleased(now), ripe, person_id=person).order_by("since", "op_id")
 
 
-def _drain(person: UUID, waitings: Sequence[Waiting], *, now: datetime) -> int:
-    ids = [waiting.op_id for waiting in waitings]
+def _unleased(now: datetime) -> Q:
+    return Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+
+
+def _drain(person: UUID, waitings: QuerySet[Waiting], *, now: datetime) -> int:
+    ids = list(waitings.values_list("op_id", flat=True))
+    if not ids:
+        return 0
     Waiting.objects.filter(op_id__in=ids).update(lease_until=now + LEASE)
     by_device = defaultdict(list)
     for operation in Operation.objects.filter(op_id__in=ids).order_by("received_at", "said_at"):

@@ -39,7 +39,10 @@ class Verdict(models.Model):
 
 
 class Waiting(models.Model):
-    """An operation that waits for a document to appear in its author's sight; looked at again by a job."""
+    """An operation that waits for a document to appear in its author's sight; looked at again by a job.
+
+    `kind` is the document's collection, or `operations`.
+    """
 
     op_id = models.UUIDField(primary_key=True)
     person_id = models.UUIDField()

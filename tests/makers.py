@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from hashlib import sha256
 from itertools import count
+from uuid import UUID
 
 from django.utils import timezone
 from msgspec import convert
@@ -86,7 +87,14 @@ def make_shift(*, person: Person, node: Organisation, seat: int = Seat.OFFICER, 
     )
 
 
-def make_checklist(*, items: tuple[dict, ...] = (), code: str = "", audience: str = "ref", named: tuple = ()):
+def make_checklist(
+    *,
+    items: tuple[dict, ...] = (),
+    code: str = "",
+    audience: str = "ref",
+    named: tuple = (),
+    version_id: UUID | None = None,
+):
     """A published template version with items of our own: ordinary, listed, photo always, photo banned, incident."""
     n = next(_number)
     wanted = items or (
@@ -117,7 +125,7 @@ def make_checklist(*, items: tuple[dict, ...] = (), code: str = "", audience: st
     )
     content = json_encode(frozen)
     version = TemplateVersion(
-        id=new_id(),
+        id=version_id or new_id(),
         template=template,
         version=1,
         state=TemplateVersion.PUBLISHED,

@@ -86,7 +86,7 @@ def _subject(world: World, saying: Saying):
     said = saying.input
     if said.subject_collection not in STATEMENTS:
         return world.seen(said.subject_collection, said.subject_id, saying)
-    statement = world.seen("statements", said.subject_id, saying)
+    statement = world.seen("statements", said.subject_id, saying, collection=said.subject_collection)
     if statement.collection != said.subject_collection or statement.item is None:
         raise Wait((said.subject_collection, said.subject_id))
     return statement

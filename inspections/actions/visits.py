@@ -74,7 +74,7 @@ def decide_create(world: World, saying: Saying) -> Outcome:
     if existing is not None:
         return _create_again(world, saying, existing)
     site = world.seen("sites", said.site_id, saying)
-    version = world.seen("versions", said.template_version_id, saying)
+    version = world.seen("versions", said.template_version_id, saying, collection="templates")
     world.require(site, saying)
     task = world.seen("tasks", said.task_id, saying) if said.task_id else None
     if task is not None and (task.site_id, visit_id(task.id)) != (site.id, saying.doc_id):

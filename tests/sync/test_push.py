@@ -13,7 +13,7 @@ from safety.models import Body, Change, Clock
 from sync.jobs import drain_deferred
 from sync.models import Operation, Verdict, Waiting
 from sync.push import push
-from tests.makers import make_person
+from tests.makers import make_checklist, make_person
 from tests.sync.phone import Phone
 
 pytestmark = pytest.mark.django_db
@@ -151,6 +151,51 @@ def test_photo_before_its_visit_waits_and_is_heard_once_the_visit_is_there(town)
         0,
     )
     assert Change.objects.filter(collection="photos", doc_id=picture, kind="photo.declared").exists()
+
+
+def test_what_became_ripe_is_heard_whatever_waits_before_it(town):
+    phone, stranger = Phone(town.inspector), Phone(town.stranger)
+    taken = start(phone, town)
+    phone.send()
+    for _ in range(5):
+        stranger.op("photos", "create", photo(taken))
+        phone.op("photos", "create", photo(new_id()))
+    stranger.send()
+    visit = new_id()
+    phone.op("photos", "create", photo(visit))
+    assert {result["status"] for result in phone.send()} == {"deferred"}
+    said = {"site_id": town.canteen.id, "template_version_id": town.checklist.id, "started_at": timezone.now()}
+    phone.op("inspections", "create", said, doc_id=visit)
+    phone.send()
+    assert drain_deferred(timezone.now(), at_once=3) == 1
+    assert Change.objects.filter(collection="photos", kind="photo.declared").count() == 1
+
+
+def test_photo_before_its_report_is_heard_once_the_report_is_there(town):
+    phone = Phone(town.principal)
+    hazard = tell(told := Phone(town.inspector), town, text="灯罩松动")
+    told.send()
+    item = RectificationItem.objects.get(findings__quick_hazard=hazard)
+    desk = Phone(town.safety)
+    desk.op("notices", "create", {"rectification_id": item.id})
+    desk.send()
+    report = new_id()
+    phone.op("photos", "create", photo(report, subject_collection="reports"))
+    assert phone.send()[0]["status"] == "deferred"
+    said = {"rectification_id": item.id, "round": 1, "text": "已紧固"}
+    phone.op("reports", "create", said, doc_id=report)
+    assert phone.send()[0]["status"] == "applied"
+    assert drain_deferred(timezone.now()) == 1
+
+
+def test_visit_before_its_checklist_is_heard_once_that_is_published(town):
+    phone, version = Phone(town.inspector), new_id()
+    said = {"site_id": town.canteen.id, "template_version_id": version, "started_at": timezone.now()}
+    phone.op("inspections", "create", said)
+    assert phone.send()[0]["status"] == "deferred"
+    assert drain_deferred(timezone.now()) == 0
+    make_checklist(version_id=version)
+    assert drain_deferred(timezone.now()) == 1
 
 
 def test_operation_waits_for_what_it_names_and_falls_with_it(town):
