@@ -5,6 +5,7 @@ the person: the first pull of a day (school's local date) or after a change of p
 document, so that the clock, and with it the cursor, grows whenever the scope does; a second pull writes nothing.
 """
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,8 +40,9 @@ class Scope:
 
 
 def scope_hash(pairs: Iterable[Pair]) -> str:
-    """SHA-256 over the sorted pairs, in hex: the same set has the same hash, whatever posts it came from."""
-    return hashlib.sha256("\n".join(_members(pairs)).encode()).hexdigest()
+    """SHA-256 over the sorted pairs, 43 URL-safe letters: a set has one hash, whatever posts it came from."""
+    digest = hashlib.sha256("\n".join(_members(pairs)).encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def pairs_of(set_hash: str) -> frozenset[Pair] | None:

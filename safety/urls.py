@@ -5,6 +5,7 @@ from django.urls import include, path
 urlpatterns = [
     path("api/v1/", include("safety.reading_urls")),
     path("api/v1/", include("inspections.reading_urls")),
+    path("api/v1/", include("sync.urls")),
     path("api/v1/", include("inspections.urls")),  # last: its addresses take any collection
 ]
 handler404 = "safety.handlers.page_not_found"

@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from sync.views import PushView
+from sync.views import PullView, PushView
 
-urlpatterns = [path("sync/push", PushView.as_view())]
+urlpatterns = [
+    path("sync/pull", PullView.as_view()),
+    path("sync/push", PushView.as_view()),
+]

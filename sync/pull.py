@@ -1,0 +1,321 @@
+"""Pull: what a phone has not seen yet, within today's scope, page by page.
+
+First snapshot, regained access, a change of scope and a new schema are one mechanism, the transition: what is lost is
+removed, what is gained is added, then the ordinary delta goes on **from the old number** for all pairs. A change up to
+that number was committed before the pages of the transition were read (numbers appear in commit order), later ones
+come in the delta. Everything here reads inside one snapshot, and serves Index rows as they are: the row that passes
+the test of audience is the row whose bytes are sent.
+"""
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from safety.changes import SCHEMA, clock_now, snapshot
+from safety.errors import Busy
+from safety.scopes import TRIES, Pair, Scope, pairs_of, scope_of, tell_scope
+from sync import feed
+from sync.cursor import (
+    RESNAPSHOT,
+    VERSION,
+    Cursor,
+    CursorAhead,
+    CursorExpired,
+    CursorFilterMismatch,
+    EpochChanged,
+    Transition,
+    encode_cursor,
+    filter_hash,
+)
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+DEFAULT_ENTRIES, MAX_ENTRIES = 200, 1000
+MAX_BYTES = 512 * 1024
+FRAME_BYTES = 1024  # everything of an answer but its entries
+
+
+class Put(msgspec.Struct, frozen=True):
+    """A document as it stands: apply it when its rev is above yours."""
+
+    collection: str
+    id: UUID
+    op: str
+    rev: int
+    seq: int
+    doc: msgspec.Raw
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """A document that is no more, for anybody."""
+
+    collection: str
+    id: UUID
+    op: str
+    rev: int
+    seq: int
+    reason: str
+
+
+class Departed(msgspec.Struct, frozen=True):
+    """A document that this reader sees no more."""
+
+    collection: str
+    id: UUID
+    op: str
+    seq: int
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One page. With `has_more` false the mirror equals the server's view at `seq`, in this scope and filter."""
+
+    protocol: int
+    epoch: str
+    cursor: str
+    seq: int
+    has_more: bool
+    phase: str  # snapshot | transition | delta, by where the page began
+    server_time: datetime
+    durable_seq: int | None
+    changes: list[msgspec.Raw]
+    digest: dict | None
+
+
+def pull(
+    person_id: UUID,
+    *,
+    cursor: Cursor | None,
+    limit: int = DEFAULT_ENTRIES,
+    collections: Sequence[str] = (),
+    now: datetime,
+) -> bytes:
+    """The answer's JSON. Writes the person's scope down first if the log does not say it yet.
+
+    Raises EpochChanged, CursorAhead, CursorExpired, CursorFilterMismatch, Busy.
+    """
+    for _ in range(TRIES):
+        with snapshot():
+            scope = scope_of(person_id, now=now)
+            if scope.told:
+                return _answer(scope, cursor, limit=limit, collections=sorted(set(collections)), now=now)
+        tell_scope(scope, now=now)
+    raise Busy
+
+
+class Page:
+    """The entries of one answer, within both caps; a document that is told twice is one entry, the later."""
+
+    def __init__(self, limit: int):
+        self.limit, self.bytes = limit, FRAME_BYTES
+        self.entries: dict[tuple[str, UUID], bytes] = {}
+
+    @property
+    def room(self) -> int:
+        return self.limit - len(self.entries)
+
+    def fitting(self, rows: Sequence[feed.Moved]) -> list[feed.Moved]:
+        """The rows whose bytes are worth fetching: what fits, and one at least."""
+        chosen, left = [], MAX_BYTES - self.bytes
+        for row in rows[: self.room]:
+            left -= row.size
+            if left < 0 and chosen:
+                break
+            if not row.deleted:
+                chosen.append(row)
+        return chosen
+
+    def take(
+        self, walks: Sequence[Sequence], *, asked: int, encode: Callable[[Any], bytes | None]
+    ) -> tuple[int | None, bool]:
+        """Takes what walks of at most `asked` rows gave, in order of number.
+
+        Gives the last number taken (None: nothing was) and whether all there is was taken.
+        """
+        cut = [walk[-1].seq for walk in walks if len(walk) >= asked]
+        horizon = min(cut, default=None)  # beyond it a cut walk may have more
+        last = None
+        for row in heapq.merge(*walks, key=lambda row: row.seq):
+            if horizon is not None and row.seq > horizon:
+                break
+            if not self._add((row.collection, row.id), encode(row)):
+                return last, False
+            last = row.seq
+        return last, horizon is None
+
+    def _add(self, key: tuple[str, UUID], entry: bytes | None) -> bool:
+        known = len(self.entries.get(key, b""))
+        if entry is None or (not known and self.room == 0):
+            return False
+        if self.entries and self.bytes + len(entry) + 1 - known > MAX_BYTES:
+            return False
+        if known:
+            del self.entries[key]  # its place is that of the later number
+            self.bytes -= known + 1
+        self.entries[key] = entry
+        self.bytes += len(entry) + 1
+        return True
+
+
+class _Pull:
+    """One page in the making: where the mirror stands, what was gathered, and the scope that is served."""
+
+    def __init__(self, scope: Scope, cursor: Cursor, *, clock: int, limit: int, collections: Sequence[str]):
+        self.new, self.hash = scope.sight.pairs, scope.hash
+        self.cursor, self.clock, self.collections = cursor, clock, collections
+        self.page = Page(limit)
+
+    def run(self) -> bool:
+        """Whether there is more. Stages follow each other within a page, so that a page is short only at the end."""
+        return not (self._transition() and self._delta())
+
+    def _transition(self) -> bool:
+        if self.cursor.transition is None:
+            return True
+        before = self._kept(self.cursor.scope)
+        return self._remove(before) and self._add(before)
+
+    def _remove(self, before: frozenset[Pair]) -> bool:
+        """Tells what of the old scope the new one does not show: rows made by `seq`, and exits since."""
+        cursor, way = self.cursor, self.cursor.transition
+        if way.stage != "remove":
+            return True
+        held = before | self._kept(way.left)
+        asked, known = self.page.room + 1, cursor.seq
+        common = {"shown": self.new, "known": known, "limit": asked, "collections": self.collections}
+        rows = feed.lost(held - self.new, after=way.at, **common)
+        left = feed.exits(held, after=max(way.at, cursor.seq, cursor.exits_told), **common)
+        # the number of a lost document's last change is no longer the reader's affair: the entry says where it stood
+        last, done = self.page.take([rows, left], asked=asked, encode=lambda gone: _departed(gone, seq=known))
+        if done:
+            way = replace(way, stage="add", at=0, left="")
+            self.cursor = replace(cursor, transition=way, exits_told=max(self.clock, cursor.exits_told))
+        elif last is not None:
+            self.cursor = replace(cursor, transition=replace(way, at=last))
+        return done
+
+    def _add(self, before: frozenset[Pair]) -> bool:
+        """Gives what the new scope shows beyond the old one, as far as `seq`; what moved later is the delta's."""
+        way = self.cursor.transition
+        gained = self.new if way.whole else self.new - before
+        last, done = self._give(gained, after=way.at, upto=self.cursor.seq, live=True)
+        if done:
+            self.cursor = replace(self.cursor, scope=self.hash, transition=None)
+        elif last is not None:
+            self.cursor = replace(self.cursor, transition=replace(way, at=last))
+        return done
+
+    def _delta(self) -> bool:
+        """Gives what moved after `seq`, and tells what left a pair of this scope and is shown by no other."""
+        seq = self.cursor.seq
+        asked = self.page.room + 1
+        left = feed.exits(
+            self.new,
+            shown=self.new,
+            after=max(seq, self.cursor.exits_told),
+            known=seq,
+            limit=asked,
+            collections=self.collections,
+        )
+        last, done = self._give(self.new, after=seq, upto=self.clock, beside=left)
+        if done:
+            last = self.clock
+        if last is not None:
+            told = self.cursor.exits_told
+            self.cursor = replace(self.cursor, seq=last, exits_told=told if told > last else 0)
+        return done
+
+    def _give(
+        self, pairs: Iterable[Pair], *, after: int, upto: int, live: bool = False, beside: Sequence[feed.Gone] = ()
+    ) -> tuple[int | None, bool]:
+        asked = self.page.room + 1
+        rows = feed.moved(pairs, after=after, upto=upto, limit=asked, collections=self.collections, live=live)
+        wires = feed.wires(self.page.fitting(rows))
+        return self.page.take([rows, beside], asked=asked, encode=lambda row: _entry(row, wires))
+
+    def _kept(self, set_hash: str) -> frozenset[Pair]:
+        """The pairs of a set that was once served. Raises CursorExpired when it is not kept any more."""
+        if not set_hash:
+            return frozenset()
+        pairs = pairs_of(set_hash)
+        if pairs is None:
+            raise CursorExpired(**RESNAPSHOT)
+        return pairs
+
+
+def _answer(scope: Scope, cursor: Cursor | None, *, limit: int, collections: Sequence[str], now: datetime) -> bytes:
+    clock, epoch = clock_now()
+    start = _start(scope, cursor, clock=clock, epoch=epoch, filter=filter_hash(collections))
+    work = _Pull(scope, start, clock=clock, limit=limit, collections=collections)
+    has_more = work.run()
+    return msgspec.json.encode(
+        Answer(
+            protocol=PROTOCOL,
+            epoch=epoch,
+            cursor=encode_cursor(work.cursor, scope.sight.person_id),
+            seq=work.cursor.seq,
+            has_more=has_more,
+            phase=_phase(start),
+            server_time=now,
+            durable_seq=None,
+            changes=[msgspec.Raw(entry) for entry in work.page.entries.values()],
+            digest=None,
+        )
+    )
+
+
+def _start(scope: Scope, cursor: Cursor | None, *, clock: int, epoch: str, filter: str) -> Cursor:
+    """The cursor from which this page goes on: checked, and turned towards the scope of today."""
+    if cursor is None:
+        way = Transition(to=scope.hash)
+        return Cursor(version=VERSION, epoch=epoch, seq=clock, filter=filter, schema=SCHEMA, transition=way)
+    if cursor.epoch != epoch:
+        # how much of the journal the backup holds is not known here: all of it is offered again, which is safe
+        raise EpochChanged(replay_after_seq=0, **RESNAPSHOT)
+    if max(cursor.seq, cursor.exits_told) > clock:
+        log.error("pull.cursor_ahead person=%s cursor=%s clock=%s", scope.sight.person_id, cursor.seq, clock)
+        raise CursorAhead(**RESNAPSHOT)
+    if cursor.filter != filter:
+        raise CursorFilterMismatch
+    return _towards(scope, cursor)
+
+
+def _towards(scope: Scope, cursor: Cursor) -> Cursor:
+    way, renewed = cursor.transition, cursor.schema != SCHEMA
+    if way is None:
+        if cursor.scope == scope.hash and not renewed:
+            return cursor
+        return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, whole=renewed))
+    if way.to == scope.hash and not renewed:
+        return cursor
+    # given up half-way: some of `way.to` may have come, some of the old scope may have gone
+    left = way.to if way.stage == "add" else way.left
+    return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, whole=True, left=left))
+
+
+def _phase(cursor: Cursor) -> str:
+    if cursor.transition is None:
+        return "delta"
+    return "transition" if cursor.scope else "snapshot"
+
+
+def _entry(row: feed.Moved | feed.Gone, wires: dict[tuple[str, UUID], bytes]) -> bytes | None:
+    if isinstance(row, feed.Gone):
+        return _departed(row, seq=row.seq)
+    if row.deleted:
+        return msgspec.json.encode(Deleted(row.collection, row.id, "del", row.rev, row.seq, "deleted"))
+    wire = wires.get((row.collection, row.id))
+    if wire is None:
+        return None  # beyond what fits
+    return msgspec.json.encode(Put(row.collection, row.id, "put", row.rev, row.seq, msgspec.Raw(wire)))
+
+
+def _departed(row: feed.Gone, *, seq: int) -> bytes:
+    return msgspec.json.encode(Departed(row.collection, row.id, "del", seq, "scope"))
