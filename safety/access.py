@@ -1,7 +1,7 @@
 """The gate: what a person sees and which verbs they may say where. Both follow from today's posts."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -110,6 +110,26 @@ def sight_of(person: Person | UUID, *, on: date) -> Sight:
             pairs.add((Audience.SHARED.value, post.node_id))
             roles[post.node_id].add(post.role)
     return Sight(person_id, posts, frozenset(pairs), {each: frozenset(held) for each, held in roles.items()})
+
+
+def readers_among(persons: Mapping[UUID, Sequence[Post]], pairs: Collection[tuple[str, UUID]]) -> set[UUID]:
+    """Which of these persons, by the posts given, read any of these pairs: `sight_of` asked from the other side."""
+    keys = {audience: {key for each, key in pairs if each == audience} for audience in Audience.values}
+    if keys[Audience.REF]:
+        return set(persons)
+    of_organisations = keys[Audience.SHARED] | keys[Audience.BUREAU]
+    paths = Organisation.objects.filter(id__in=of_organisations).values_list("path", flat=True)
+    found = (keys[Audience.PERSON] | keys[Audience.RESTRICTED]) & persons.keys()
+    for person_id, posts in persons.items():
+        if any(_reads(post, paths, keys[Audience.SHARED]) for post in posts):
+            found.add(person_id)
+    return found
+
+
+def _reads(post: Post, paths: Iterable[str], shared: set[UUID]) -> bool:
+    if post.side == "unit":
+        return post.node_id in shared
+    return any(path.startswith(post.node.path) for path in paths)
 
 
 def _subtrees(posts: list[Post]) -> Iterable[tuple[UUID, str]]:

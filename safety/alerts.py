@@ -1,12 +1,13 @@
-"""Who must know: routing, raising, escalating, acknowledging. Who is responsible is decided here, how urgent elsewhere.
+"""Who must know: routing, raising, escalating, and what became of each delivery.
 
-Functions take the unit of work that the door opened; none opens one.
+Who is responsible is decided here, how urgent elsewhere, who is on duty in duty.py. Functions take the unit of work
+that the door opened; none opens one.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from safety.access import today
+from safety.duty import administrators_of, on_duty, paths_up, watches
 from safety.models import (
     Alert,
     AlertState,
@@ -28,13 +30,18 @@ from safety.models import (
     Post,
     Role,
     Seat,
+    Severity,
 )
-from safety.models.organisation import BUREAU_KINDS
 
 if TYPE_CHECKING:
     from safety.changes import BodyRef, Work
 
+log = logging.getLogger(__name__)
+
 TOLD_OF_NOTICES = (Role.PRINCIPAL.value, Role.SCHOOL_SAFETY_OFFICER.value)
+ON_PHONES = frozenset({"informed", "notice"})  # the school's people have no desk
+FIRST_TRY = timedelta(seconds=10)  # an open desk has it long before; the first try counts only those that have not
+UNATTENDED_AGAIN = timedelta(hours=1)  # after an administrator put 无人值班 aside by hand; our default
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ def raise_for(work: Work, urgencies: list[Urgency]) -> None:
 def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
     keys = {urgency.dedupe_key for urgency in urgencies}
     open_alerts = {alert.dedupe_key: alert for alert in Alert.objects.open().filter(dedupe_key__in=keys)}
-    routes = {each: route(each, at=work.now) for each in {urgency.organisation_id for urgency in urgencies}}
+    ways = routes({urgency.organisation_id for urgency in urgencies}, at=work.now)
     for urgency in urgencies:
         alert = open_alerts.get(urgency.dedupe_key)
         if alert is not None:
@@ -79,7 +86,7 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
             alert.first_said_at = min(alert.first_said_at, urgency.said_at)
             _say(work, alert, "alert.repeated", urgency)
             continue
-        way = routes[urgency.organisation_id]
+        way = ways[urgency.organisation_id]
         alert = Alert(
             dedupe_key=urgency.dedupe_key,
             organisation_id=urgency.organisation_id,
@@ -93,10 +100,13 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
             first_known_at=work.now,
             fixed_since=urgency.fixed_since,
             policy={"ack_minutes": settings.ALERT_ACK_MINUTES, "seats": [int(seat) for seat in Seat]},
+            seat_told=way.seat,
             escalate_at=work.now + timedelta(minutes=settings.ALERT_ACK_MINUTES),
         )
+        if not way.told:
+            log.error("alert.nobody_to_tell alert=%s node=%s", alert.id, way.node_id)
         _say(work, alert, "alert.raised", urgency)
-        owe(work, alert, way.told, sentence=urgency.sentence, channel=Channel.DESK)
+        owe(work, alert, way.told, sentence=urgency.sentence)
         open_alerts[urgency.dedupe_key] = alert
 
 
@@ -106,70 +116,68 @@ def _say(work: Work, alert: Alert, kind: str, urgency: Urgency) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an alert of a unit goes: the bureau's node that answers for it, and who is told with the reason."""
+    """Where an alert of a unit goes at one moment, and who is told with the reason."""
 
-    node_id: UUID
+    node_id: UUID  # the bureau responsible, whether somebody is there or not
+    answering_id: UUID | None  # the first bureau, from the unit upwards, with somebody on duty
+    seat: int  # the lowest seat taken there
     told: dict[UUID, str]
 
 
 def route(organisation_id: UUID, *, at: datetime) -> Route:
-    """Climbs the bureau's nodes from a unit to the first with somebody on duty at a moment.
+    """The route of one unit; see `routes`."""
+    return routes({organisation_id}, at=at)[organisation_id]
 
-    The unit's own roster is informed and swallows nothing. Where the nearest bureau has nobody, its administrators
-    are told as well. Source: design §6; regulations §2.6.
+
+def routes(organisations: Collection[UUID], *, at: datetime) -> dict[UUID, Route]:
+    """Climbs the bureau's nodes from each unit to the first with somebody on duty at a moment.
+
+    The unit's own roster is informed and swallows nothing. Where the bureau responsible has nobody, its
+    administrators are told as well. Source: design §6; regulations §2.6.
     """
-    unit = Organisation.objects.get(pk=organisation_id)
-    above = list(Organisation.objects.filter(path__in=_prefixes(unit.path)).order_by("-path"))
-    bureaus = sorted((each for each in above if each.kind in BUREAU_KINDS), key=lambda each: -len(each.path))
-    shifts = defaultdict(list)
-    for shift in DutyShift.objects.at(at).filter(node__in=above).order_by("seat"):
-        shifts[shift.node_id].append(shift)
-    told: dict[UUID, str] = {}
-    for bureau in bureaus:
-        if shifts[bureau.id]:
-            lowest = shifts[bureau.id][0].seat
-            told |= {shift.person_id: "duty" for shift in shifts[bureau.id] if shift.seat == lowest}
-            break
-    nearest = bureaus[0]
-    if not shifts[nearest.id]:
-        told |= {person: "administrator" for person in administrators_of(nearest, at=at) if person not in told}
-    told |= {shift.person_id: "informed" for shift in shifts[unit.id] if shift.person_id not in told}
-    return Route(nearest.id, told)
+    units = Organisation.objects.in_bulk(organisations)
+    paths = {path for unit in units.values() for path in paths_up(unit.path)}
+    by_path = {node.path: node for node in Organisation.objects.filter(path__in=paths)}
+    shifts = on_duty([node.id for node in by_path.values()], at=at)
+    return {each: _route(unit, by_path, shifts, at) for each, unit in units.items()}
 
 
-def _prefixes(path: str) -> list[str]:
-    codes = path.rstrip("/").split("/")
-    return ["/".join(codes[: n + 1]) + "/" for n in range(len(codes))]
-
-
-def administrators_of(node: Organisation, *, at: datetime) -> Iterable[UUID]:
-    """Administrators of a node, or of the nearest one above that has any."""
-    for path in reversed(_prefixes(node.path)):
-        found = list(
-            Post.objects.on(today(at))
-            .filter(role=Role.ADMINISTRATOR, node__path=path)
-            .values_list("person_id", flat=True)
-        )
-        if found:
-            return found
-    return []
+def _route(unit: Organisation, by_path: dict, shifts: dict[UUID, list[DutyShift]], at: datetime) -> Route:
+    above = [by_path[path] for path in reversed(paths_up(unit.path))]
+    bureaus = [node for node in above if node.is_bureau] or above[-1:]
+    answering = next((node for node in bureaus if shifts[node.id]), None)
+    told, seat = {}, int(Seat.OFFICER)
+    if answering is not None:
+        seat = shifts[answering.id][0].seat
+        told |= {shift.person_id: "duty" for shift in shifts[answering.id] if shift.seat == seat}
+    if answering is not bureaus[0]:
+        told |= {person: "administrator" for person in administrators_of(bureaus[0], at=at) if person not in told}
+    if not unit.is_bureau:
+        told |= {shift.person_id: "informed" for shift in shifts[unit.id] if shift.person_id not in told}
+    return Route(bureaus[0].id, answering.id if answering else None, seat, told)
 
 
 def owe(
-    work: Work, subject, told: dict[UUID, str], *, sentence: str, channel: str, organisation_id: UUID | None = None
-):
-    """One delivery to each person; each is that person's own document."""
+    work: Work,
+    subject,
+    told: Mapping[UUID, str],
+    *,
+    sentence: str,
+    channel: str | None = None,
+    organisation_id: UUID | None = None,
+) -> None:
+    """One delivery to each person, by desk or phone as the reason tells; each is that person's own document."""
     for person_id, reason in told.items():
         delivery = Delivery(
             person_id=person_id,
-            channel=channel,
+            channel=channel or (Channel.APP if reason in ON_PHONES else Channel.DESK),
             subject_collection=subject.collection,
             subject_id=subject.id,
             organisation_id=organisation_id or subject.organisation_id,
             reason=reason,
             sentence=sentence,
             owed_at=work.now,
-            try_at=work.now,
+            try_at=work.now + FIRST_TRY,
             audience=Audience.PERSON,
             named=[str(person_id)],
         )
@@ -184,7 +192,7 @@ class _Subject:
 
 
 def _tell_school(work: Work, urgency: Urgency) -> None:
-    people = (
+    people = set(
         Post.objects.on(today(work.now))
         .filter(node_id=urgency.organisation_id, role__in=TOLD_OF_NOTICES, person__is_active=True)
         .values_list("person_id", flat=True)
@@ -195,50 +203,167 @@ def _tell_school(work: Work, urgency: Urgency) -> None:
             subject_collection=subject.collection, subject_id=subject.id, person__in=people, channel=Channel.APP
         ).values_list("person_id", flat=True)
     )
-    told = {person: "notice" for person in people if person not in already}
-    owe(work, subject, told, sentence=urgency.sentence, channel=Channel.APP)
+    owe(work, subject, {each: "notice" for each in sorted(people - already)}, sentence=urgency.sentence)
 
 
 def waiting_for(person_id: UUID, *, at: datetime) -> list[Alert]:
-    """The waiting list: open alerts of the subtrees that a person is on duty for, and those owed to them."""
-    nodes = Organisation.objects.filter(shifts__in=DutyShift.objects.at(at).filter(person_id=person_id))
-    mine = Q(
-        id__in=Delivery.objects.filter(person_id=person_id, subject_collection=Alert.collection)
-        .exclude(state=DeliveryState.OVER)
-        .values("subject_id")
-    )
-    for path in nodes.values_list("path", flat=True):
-        mine |= Q(organisation__path__startswith=path)
-    return list(
-        Alert.objects.open().filter(mine).select_related("organisation", "site").order_by("first_known_at", "id")
-    )
+    """The waiting list: open alerts of the subtrees that a person is on duty for, and those owed to them.
+
+    Only what a post of today covers; oldest first.
+    """
+    watch = watches([person_id], at=at)[person_id]
+    mine = Q(id__in=watch.owed)
+    for shift in watch.shifts:
+        mine |= Q(organisation__path__startswith=shift.node.path)
+    found = Alert.objects.open().filter(mine).select_related("organisation", "site", "acknowledgement__person")
+    return [alert for alert in found.order_by("first_known_at", "id") if watch.knows(alert)]
 
 
-def escalate(work: Work, alert: Alert, *, body: BodyRef) -> None:
-    """Tells the next seat that has somebody; past the last seat, the administrators. Counts from when we knew."""
-    seats = [seat for seat in alert.policy["seats"] if seat > alert.seat_told]
+# Escalation: climbs the seats of the bureau that answers, not the tree.
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Who is told next: the lowest seat with somebody who was not; past the last one, the administrators."""
+
+    seat: int | None
+    told: dict[UUID, str]
+    on_duty: list[tuple[int, UUID]]  # (seat, person) as the rule saw them
+
+
+def next_step(alert: Alert, *, at: datetime) -> Step:
+    """What escalating would do now. Source: regulations §2.6 (值班员 → 备班 → 带班领导 → 分管副局长)."""
     node = Organisation.objects.get(pk=alert.node_id)
-    paths = _prefixes(node.path)
-    shifts = DutyShift.objects.at(work.now).filter(node__path__in=paths, seat__in=seats).select_related("node")
+    above = sorted(Organisation.objects.filter(path__in=paths_up(node.path)), key=lambda each: -len(each.path))
+    shifts = on_duty([each.id for each in above], at=at)
+    here = next((shifts[each.id] for each in above if shifts[each.id]), [])
     told_before = set(
         Delivery.objects.filter(subject_collection=Alert.collection, subject_id=alert.id).values_list(
             "person_id", flat=True
         )
     )
-    next_seat = min((shift.seat for shift in shifts if shift.person_id not in told_before), default=None)
-    if next_seat is None:
-        told = {person: "administrator" for person in administrators_of(node, at=work.now)}
+    seen = [(shift.seat, shift.person_id) for shift in here]
+    fresh = [(seat, person) for seat, person in seen if person not in told_before and seat in alert.policy["seats"]]
+    if fresh:
+        seat = fresh[0][0]
+        return Step(seat, {person: "escalated" for its, person in fresh if its == seat}, seen)
+    administrators = administrators_of(node, at=at)
+    return Step(None, {each: "administrator" for each in administrators if each not in told_before}, seen)
+
+
+def escalate(work: Work, alert: Alert, step: Step, *, body: BodyRef) -> None:
+    """Tells the next ones. Past the last seat nothing is left to wait for; it stays on the list until acknowledged."""
+    if step.seat is None:
         alert.escalate_at = None
     else:
-        told = {shift.person_id: "escalated" for shift in shifts if shift.seat == next_seat}
-        alert.seat_told = next_seat
+        alert.seat_told = max(alert.seat_told, step.seat)
         alert.escalate_at = work.now + timedelta(minutes=alert.policy["ack_minutes"])
-    told = {person: reason for person, reason in told.items() if person not in told_before}
     work.say(alert, "alert.escalated", body=body, urgency=None)
-    owe(work, alert, told, sentence=alert.sentence, channel=Channel.DESK)
+    owe(work, alert, step.told, sentence=alert.sentence)
+
+
+# Handing over, and desks at which nobody sits.
+
+
+def begin_shift(work: Work, shift: DutyShift) -> int:
+    """Owes a shift that begins what is open and would be told to it if it were raised now. Gives how many.
+
+    That includes what had already climbed to its seat or above.
+    """
+    under = Alert.objects.open().exclude(severity=Severity.SYSTEM)
+    alerts = list(under.filter(organisation__path__startswith=shift.node.path).order_by("first_known_at", "id"))
+    ways = routes({alert.organisation_id for alert in alerts}, at=work.now)
+    has = set(
+        Delivery.objects.filter(
+            subject_collection=Alert.collection, subject_id__in=[each.id for each in alerts], person_id=shift.person_id
+        ).values_list("subject_id", flat=True)
+    )
+    owed = 0
+    for alert in alerts:
+        way = ways[alert.organisation_id]
+        reason = way.told.get(shift.person_id)
+        if reason is None and way.answering_id == shift.node_id and shift.seat <= alert.seat_told:
+            reason = "duty"
+        if reason is not None and alert.id not in has:
+            owe(work, alert, {shift.person_id: reason}, sentence=alert.sentence)
+            owed += 1
+    shift.begun = True
+    work.update(shift)
+    return owed
+
+
+def unattended_key(node_id: UUID) -> str:
+    """The dedupe key of 无人值班 at a node."""
+    return f"unattended:{node_id}"
+
+
+def raise_unattended(work: Work, node: Organisation, *, body: BodyRef) -> None:
+    """That nobody is on duty at a bureau's node: one alert, straight to the administrators, which climbs no further."""
+    alert = Alert(
+        dedupe_key=unattended_key(node.id),
+        organisation_id=node.id,
+        node_id=node.id,
+        severity=Severity.SYSTEM,
+        sentence=f"{node}现在无人值班,请立即安排值班人员。",
+        subject_collection=Organisation.collection,
+        subject_id=node.id,
+        first_said_at=work.now,
+        first_known_at=work.now,
+        policy={"ack_minutes": 0, "seats": []},
+        escalate_at=None,
+    )
+    work.say(alert, "alert.raised", body=body, urgency=None)
+    owe(
+        work,
+        alert,
+        {person: "administrator" for person in administrators_of(node, at=work.now)},
+        sentence=alert.sentence,
+    )
 
 
 def settle(alert: Alert, state: AlertState) -> None:
     """An alert that is no longer waiting escalates no more."""
     alert.state = state
     alert.escalate_at = None
+
+
+# What became of deliveries.
+
+
+def follow(work: Work) -> None:
+    """What an alert's course does to its deliveries, in the same unit; the unit calls it on leaving.
+
+    An alert that ended leaves none open, and who acknowledged it has plainly opened theirs.
+    """
+    moved = [entry for entry in work.entries if entry.collection == Alert.collection]
+    ended = {entry.doc_id for entry in moved if not entry.doc.is_open}
+    acknowledged = {entry.doc_id for entry in moved if entry.kind == "alert.acknowledged"}
+    if not ended and not acknowledged:
+        return
+    standing = Delivery.objects.filter(subject_collection=Alert.collection, subject_id__in=ended | acknowledged)
+    for row in standing.exclude(state=DeliveryState.OVER).select_for_update().order_by("id"):
+        delivery = work.documents.get((row.collection, row.id), row)
+        if delivery.person_id == work.actor and delivery.receipt_at is None and row.subject_id in acknowledged:
+            delivery.receipt_at, delivery.said_by, delivery.said_via = work.now, work.actor, work.source
+            _move(work, delivery, DeliveryState.OPENED)
+        if row.subject_id in ended:
+            _move(work, delivery, DeliveryState.OVER)
+
+
+def mark(work: Work, reached: Mapping[UUID, DeliveryState]) -> int:
+    """Deliveries that were written to an open socket (sent) or shown there by the client's word (arrived).
+
+    Never backwards: what was opened or is over stays so. Gives how many moved.
+    """
+    moved = 0
+    waiting = Delivery.objects.filter(id__in=reached, state__in=(DeliveryState.PENDING, DeliveryState.SENT))
+    for delivery in waiting.select_for_update().order_by("id"):
+        if delivery.state != reached[delivery.id]:
+            _move(work, delivery, reached[delivery.id])
+            moved += 1
+    return moved
+
+
+def _move(work: Work, delivery: Delivery, state: DeliveryState) -> None:
+    delivery.state, delivery.try_at, delivery.lease_until, delivery.answer = state, None, None, ""
+    work.say(delivery, f"delivery.{state.value}", body=None, urgency=None)

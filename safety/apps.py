@@ -2,8 +2,9 @@
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.checks import Tags, register
 
-from safety import guard
+from safety import checks, guard
 
 
 class Config(AppConfig):
@@ -13,3 +14,6 @@ class Config(AppConfig):
     def ready(self) -> None:
         if settings.GUARD:
             guard.install()
+        for check in (checks.secret_key, checks.one_process, checks.names_in_settings):
+            register(check, checks.TAG)
+        register(checks.demo_district, checks.TAG, Tags.database)

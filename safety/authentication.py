@@ -26,8 +26,26 @@ def issue_token(device: Device, *, now: datetime) -> str:
     return secret
 
 
-def device_of(secret: str, *, now: datetime) -> Device:
-    """The device that a secret opens, its person with it. Raises Unauthenticated."""
+def register_device(person: Person, *, name: str, device_id: UUID | None, now: datetime) -> Device:
+    """The phone from which somebody signs in: its own again when it names itself, else a new one.
+
+    A phone that had to sign in again keeps its device, so what waits in its outbox stays its own. An id that is not
+    this person's, or is revoked, is passed over: nothing is told about it.
+    """
+    known = Device.objects.filter(id=device_id, person=person, revoked_at__isnull=True).first()
+    if known is None:
+        return Device.objects.create(person=person, name=name, registered_at=now)
+    end_tokens(known, now=now)
+    return known
+
+
+def end_tokens(device: Device, *, now: datetime) -> None:
+    """No secret of this device opens the door any more."""
+    device.tokens.filter(revoked_at__isnull=True).update(revoked_at=now)
+
+
+def token_of(secret: str, *, now: datetime) -> DeviceToken:
+    """The living token of a secret, its device and person with it. Raises Unauthenticated."""
     token = (
         DeviceToken.objects.alive(now).filter(sha256=_digest(secret)).select_related("device", "device__person").first()
     )
@@ -35,7 +53,7 @@ def device_of(secret: str, *, now: datetime) -> Device:
         raise Unauthenticated("token-expired", "登录已失效。手机上的内容都还在,请重新登录后继续上传。")
     if now - token.last_used_at > TOUCH_EVERY:
         DeviceToken.objects.filter(pk=token.pk).update(last_used_at=now)
-    return token.device
+    return token
 
 
 def _digest(secret: str) -> str:
@@ -57,7 +75,7 @@ class DeviceTokenAuthentication(BaseAuthentication):
             if secret is None:
                 return None
             _require_csrf(request._request)
-        device = device_of(secret, now=timezone.now())
+        device = token_of(secret, now=timezone.now()).device
         claimed = request.headers.get("Sync-Device")
         if claimed is not None and claimed != str(device.id):
             raise Malformed("other-device", "请求里的终端编号与登录的终端不一致,请重新登录。")

@@ -220,6 +220,7 @@ def _locked_heads(organisations: list[UUID]) -> list[ChainHead]:
 def _leave(work: Work) -> None:
     if work.urgencies:
         alerts.raise_for(work, work.urgencies)
+    alerts.follow(work)
     _link_chains(work)
     standing = _standing_index(work)
     used = {entry.body.id for entry in work.entries if entry.body is not None}

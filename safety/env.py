@@ -19,3 +19,9 @@ def env(name: str, default: T) -> T:
         return type(default)(raw)
     except ValueError as wrong:
         raise SystemExit(f"SAFETY_{name} 应当是 {type(default).__name__},现在是 {raw!r}") from wrong
+
+
+def server_processes() -> int:
+    """How many processes uvicorn and gunicorn are asked for by the one variable of theirs that both read."""
+    raw = os.environ.get("WEB_CONCURRENCY", "")
+    return int(raw) if raw.isdigit() else 1

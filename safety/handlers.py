@@ -31,6 +31,8 @@ def problem_response(problem: Problem) -> HttpResponse:
     """`application/problem+json` with the problem's status; bytes depend on the problem alone."""
     body = json.dumps(problem.as_json(), ensure_ascii=False).encode()
     response = HttpResponse(body, status=problem.status, content_type=PROBLEM_TYPE)
+    if problem.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
     if "retry_after" in problem.more:
         response["Retry-After"] = str(problem.more["retry_after"])
     return response

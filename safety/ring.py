@@ -24,12 +24,14 @@ def bind(loop: asyncio.AbstractEventLoop | None) -> None:
 
 def ring() -> None:
     """Tells the hubs to look now; called after commit, from any thread. A broken layer is logged and survived."""
-    message = {"type": "ring"}
-    layer = get_channel_layer()
+    if _loop is not None and _loop.is_running():
+        asyncio.run_coroutine_threadsafe(_send(), _loop)
+    else:
+        async_to_sync(_send)()
+
+
+async def _send() -> None:
     try:
-        if _loop is not None and _loop.is_running():
-            asyncio.run_coroutine_threadsafe(layer.group_send(GROUP, message), _loop)
-        else:
-            async_to_sync(layer.group_send)(GROUP, message)
+        await get_channel_layer().group_send(GROUP, {"type": "ring"})
     except (RedisError, OSError) as broken:
         log.warning("ring.lost error=%s", type(broken).__name__)

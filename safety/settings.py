@@ -84,7 +84,12 @@ AXES_COOLOFF_TIME = env("LOGIN_COOLOFF_HOURS", 1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # schools share one address: never lock on it alone
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_RESET_ON_SUCCESS = True
-AXES_HTTP_RESPONSE_CODE = 429
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Retry-After must come true
+AXES_DISABLE_ACCESS_LOG = True  # it would give every phone a session; devices and our log say who signed in
+AXES_LOCKOUT_CALLABLE = "safety.views.locked_out"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -126,11 +131,22 @@ ALERT_ACK_MINUTES = env("ALERT_ACK_MINUTES", 5)
 
 # Dotted strings, as apps and URLs are: the ground names who stands on it without importing them.
 JOBS = [
+    "safety.jobs.begin_shifts",
     "safety.jobs.escalate",
+    "safety.jobs.watch_duty",
     "safety.jobs.deliver",
+    "sync.jobs.drain_deferred",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
-    "sync.jobs.drain_deferred",
+]
+LIFESPAN = [
+    "safety.lifespan.ready_database",
+    "safety.lifespan.sound_settings",
+    "safety.lifespan.warmed_up",
+    "safety.lifespan.only_process",
+    "safety.lifespan.bound_ring",
+    "safety.hub.running",
+    "safety.worker.in_server",
 ]
 ERASERS = [  # in this order: the first one learns the words
     "inspections.erasure.erase_evidence",

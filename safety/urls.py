@@ -1,8 +1,14 @@
 """Every address of the product; apps are named as strings."""
 
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from safety.views import DeskLogin
+
 urlpatterns = [
+    path("login/", DeskLogin.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("api/v1/auth/", include("safety.auth_urls")),
     path("api/v1/", include("safety.reading_urls")),
     path("api/v1/", include("inspections.reading_urls")),
     path("api/v1/", include("sync.urls")),

@@ -293,7 +293,8 @@ def _alert_organisations(ids: set[UUID]) -> set[UUID]:
 
 
 def _load_deliveries(world: World, ids: set[UUID]) -> Iterable[Need]:
-    for delivery in Delivery.objects.filter(id__in=ids):
+    # locked: hubs and jobs write deliveries too, and these have no chain head to queue at
+    for delivery in Delivery.objects.filter(id__in=ids).select_for_update().order_by("id"):
         world.put("alerts_mine", delivery)
     return []
 

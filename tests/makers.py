@@ -1,6 +1,6 @@
 """Keyword-only makers of rows for tests; each goes through the unit of work, as the product does."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from itertools import count
 from uuid import UUID
@@ -12,9 +12,24 @@ from msgspec.json import encode as json_encode
 from inspections.frozen import FrozenItem, FrozenTemplate
 from inspections.models import ChecklistTemplate, TemplateVersion
 from safety.access import today
+from safety.alerts import Urgency
+from safety.authentication import issue_token
 from safety.changes import unit
 from safety.ids import new_id
-from safety.models import DutyShift, Organisation, OrganisationKind, Person, Post, Role, Seat, Site, SiteKind
+from safety.models import (
+    Alert,
+    Device,
+    DutyShift,
+    Organisation,
+    OrganisationKind,
+    Person,
+    Post,
+    Role,
+    Seat,
+    Severity,
+    Site,
+    SiteKind,
+)
 
 _number = count(1)
 PASSWORD = "correct-horse-battery"
@@ -87,6 +102,41 @@ def make_shift(*, person: Person, node: Organisation, seat: int = Seat.OFFICER, 
     )
 
 
+def make_token(*, person: Person, name: str = "手机"):
+    """A phone of a person and the secret by which it signs in."""
+    device = Device.objects.create(person=person, name=name, registered_at=timezone.now())
+    return device, issue_token(device, now=timezone.now())
+
+
+def raise_alert(
+    *,
+    site: Site,
+    place: str = "灶间",
+    severity: str = Severity.MAJOR,
+    said_at: datetime | None = None,
+    now: datetime | None = None,
+):
+    """Something at a site that somebody must know, said by nobody in particular; gives the open alert."""
+    key = f"{site.unit_id}:{site.id}:ST-21:{place}"
+    with unit(actor=None, source="test", now=now) as work:
+        work.lock({site.unit_id})
+        body = work.body(b"{}")
+        urgency = Urgency(
+            level="alert",
+            severity=severity,
+            organisation_id=site.unit_id,
+            site_id=site.id,
+            dedupe_key=key,
+            sentence=f"{site.name}{place}疑似重大隐患",
+            subject_collection="sites",
+            subject_id=site.id,
+            said_at=said_at or work.now,
+            body=body,
+        )
+        work.say(site, "site.looked_at", body=body, urgency=urgency)
+    return Alert.objects.open().get(dedupe_key=key)
+
+
 def make_checklist(
     *,
     items: tuple[dict, ...] = (),
@@ -157,4 +207,6 @@ __all__ = [
     "make_school",
     "make_shift",
     "make_site",
+    "make_token",
+    "raise_alert",
 ]

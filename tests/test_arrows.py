@@ -117,8 +117,9 @@ def serializers_know_shapes_only(source: Source) -> Iterator[str]:
 
 # --- Habits ----------------------------------------------------------------------------------------------------------
 
-MAY_LISTEN = {  # file → the signals that it may hear
+MAY_LISTEN = {  # file → the signals that it may hear or send
     "safety/guard.py": ("django.db.backends.signals",),  # a new connection, the only place to guard each thread's
+    "safety/views.py": ("django.contrib.auth.signals",),  # sends, hears none: the login throttle listens
 }
 MAY_CATCH_ALL = {"sync/push.py": 1}  # the push loop: our fault must not block the operations after it
 DOORS = {  # the files that may open a unit of work
