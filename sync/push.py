@@ -21,7 +21,7 @@ from inspections.verbs import VERBS, hear, ready
 from safety import rows
 from safety.access import sight_of, today
 from safety.changes import BodyRef, Work, clock_now, unit
-from safety.errors import Malformed, Problem, ServerError, TooLarge
+from safety.errors import Busy, Malformed, Problem, ServerError, TooLarge
 from safety.ids import SEEDS, new_id
 from safety.models import Body, Index
 from safety.scopes import PastSights
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MAX_OPERATIONS = 500
 MAX_BYTES = 1_000_000
+RECEIVE_TRIES = 5
 FINAL = ("applied", "merged", "superseded", "rejected")
 
 
@@ -79,6 +80,7 @@ class Heard:
     op_id: UUID
     raw: bytes
     op: Op | None
+    fault: Problem | None = None  # why it cannot be heard at all, found on reading it
     problem: Problem | None = None
     body: BodyRef | None = None
     status: str = ""
@@ -136,14 +138,14 @@ def _read(raw: bytes, *, now: datetime, skew: timedelta) -> Heard:
     try:
         op = msgspec.json.decode(raw, type=Op)
     except msgspec.DecodeError as wrong:
-        return Heard(_op_id_in(raw), raw, None, problem=Malformed(reason=str(wrong)), said_at=now)
+        return Heard(_op_id_in(raw), raw, None, fault=Malformed(reason=str(wrong)), said_at=now)
     heard = Heard(op.op_id, raw, op, skew=skew)
     if op.at.tzinfo is None:
-        heard.problem, heard.said_at = Malformed(reason="at 须带时区"), now
+        heard.fault, heard.said_at = Malformed(reason="at 须带时区"), now
         return heard
     heard.said_at = min(op.at + skew, now)
     if op.verb not in VERBS:
-        heard.problem = Malformed("unknown-verb", "服务器不认识“{verb}”,请更新手机上的应用。", verb=op.verb)
+        heard.fault = Malformed("unknown-verb", "服务器不认识“{verb}”,请更新手机上的应用。", verb=op.verb)
     return heard
 
 
@@ -177,10 +179,13 @@ class Kept(NamedTuple):
 
 def receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
     """Stores every unknown operation with its bytes; from here on nothing can be lost to a fault of ours."""
-    try:
-        _receive(batch, person=person, device=device, schema=schema, now=now)
-    except IntegrityError:  # the same phone sent the same batch at the same time: now they are known
-        _receive(batch, person=person, device=device, schema=schema, now=now)
+    for _ in range(RECEIVE_TRIES):
+        try:
+            _receive(batch, person=person, device=device, schema=schema, now=now)
+            return
+        except IntegrityError:  # others send some of the same at this moment: by now those are known
+            log.info("push.met ops=%d person=%s", len(batch), person)
+    raise Busy()
 
 
 def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
@@ -213,7 +218,8 @@ def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now
         return
     with transaction.atomic(durable=True):
         rows.insert(Body, bodies)
-        rows.insert(Operation, list(operations.values()))
+        # in order of id: two senders of the same, one backwards, would lock each other out
+        rows.insert(Operation, sorted(operations.values()))
 
 
 class OpIdReused(Problem):
@@ -231,8 +237,7 @@ def _recognise(heard: Heard, stored: Operation | Kept, digest: bytes, *, person:
         heard.problem, heard.status = OpIdReused(), "rejected"
         return
     heard.replayed = True
-    if heard.body is None:
-        heard.body = BodyRef(stored.body_id, b"")
+    heard.body = BodyRef(stored.body_id, b"")  # not the one of a lost try to store it: that row is not there
 
 
 def _canonical(raw: bytes) -> bytes:
@@ -273,7 +278,7 @@ def _aggregate(heard: Heard) -> UUID:
 def _give_way(todo: list[Heard], fault: Exception, *, alone: bool, person: UUID) -> None:
     """A batch that failed is heard again; a lone operation that the database refuses is `retry`, one that we cannot hear waits."""
     for heard in todo:
-        heard.status, heard.seq, heard.problem = "", None, heard.problem if heard.op is None else None
+        heard.status, heard.seq, heard.problem = "", None, None
     if not alone:
         log.info("push.again ops=%d error=%s", len(todo), type(fault).__name__)
     elif isinstance(fault, OperationalError):
@@ -358,13 +363,13 @@ def _lock_operations(batch: list[Heard]) -> list[Heard]:
 
 def _saying(heard: Heard, device: UUID) -> Saying | None:
     """The operation as the verbs take it; None, with its problem noted, where the content has not the shape."""
-    if heard.problem is not None:
+    if heard.fault is not None:
         return None
     op = heard.op
     try:
         content = msgspec.json.decode(op.said, type=VERBS[op.verb].struct)
     except msgspec.ValidationError as wrong:
-        heard.problem = Problem("validation", "内容不符合要求:{reason}", reason=str(wrong))
+        heard.fault = Problem("validation", "内容不符合要求:{reason}", reason=str(wrong))
         return None
     return Saying(
         verb=op.verb,
@@ -389,8 +394,8 @@ def _dependencies(batch: list[Heard]) -> dict[UUID, str]:
 
 
 def _hear(world: World, heard: Heard, spoken, statuses: dict[UUID, str]) -> Outcome:
-    if heard.problem is not None:
-        outcome = Outcome("rejected", problem=heard.problem)
+    if heard.fault is not None:
+        outcome = Outcome("rejected", problem=heard.fault)
     else:
         saying = next(spoken)
         outcome = _after(heard.op, statuses) or decide(world, VERBS, saying)
