@@ -23,7 +23,7 @@ from inspections.models import (
 from inspections.rules import normalise_place
 from inspections.sayings import said_by_finding, said_by_statement
 from safety.access import today
-from safety.models import Post, Role, Site
+from safety.models import Person, Post, Role, Site
 from safety.verbs import LOADERS as GROUND_LOADERS
 from safety.verbs import Loader, Need, World
 
@@ -212,8 +212,14 @@ def _load_submissions(world: World, ids: set[UUID]) -> Iterable[Need]:
     return []
 
 
+def meet_bytes(person_id: UUID) -> None:
+    """A person's photos and the bytes of them queue here, whichever comes first: each must see the other."""
+    list(Person.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
+
+
 def _load_blobs(world: World, hashes: set[str]) -> Iterable[Need]:
     """Bytes that the author has brought; those that no photo shows may be sealed."""
+    meet_bytes(world.sight.person_id)
     cure = cure_of(world)
     held = Blob.objects.filter(sha256__in=hashes, holders__person=world.sight.person_id, destroyed_at__isnull=True)
     linked = set(Photo.objects.filter(sha256__in=hashes).values_list("sha256", flat=True))

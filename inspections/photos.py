@@ -11,12 +11,14 @@ from uuid import UUID
 from django.conf import settings
 
 from inspections.actions.photos import store
+from inspections.loading import meet_bytes
 from inspections.models import Blob, BlobHolder, Photo, PhotoState
 from inspections.photo_problems import PhotoTooLarge
 from inspections.pictures import look
-from safety.changes import unit
+from safety.changes import Work, unit
 from safety.errors import Problem
 from safety.ids import new_id
+from safety.verbs import MoreToLock, with_locks
 
 CHUNK = 1 << 20
 
@@ -99,28 +101,40 @@ def make_durable(path: Path, final: Path) -> None:
 
 def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -> bool:
     """One unit: the blob, its holder, and the person's photos that waited for it (`photo.stored`)."""
-    waiting = Photo.objects.filter(sha256=sha256, author_id=person, state=PhotoState.DECLARED)
-    with unit(actor=person, device=device, source="blob") as work:
-        work.lock(waiting.values_list("unit_id", flat=True))
-        blob, _ = Blob.objects.get_or_create(
-            sha256=sha256,
-            defaults={
-                "size_bytes": size,
-                "media_type": facts.media_type,
-                "width": facts.width,
-                "height": facts.height,
-                "stored_at": work.now,
-            },
-        )
-        if blob.destroyed_at is not None:
-            raise BlobDestroyed()
-        _, new = BlobHolder.objects.get_or_create(blob=blob, person_id=person, defaults={"at": work.now})
-        body = None
-        for photo in waiting.all():
-            body = body or work.body(b'{"stored":"' + sha256.encode() + b'"}')
-            store(work, photo)
-            work.say(photo, "photo.stored", body=body, urgency=None)
-    return new
+    waiting = Photo.objects.filter(sha256=sha256, author_id=person, state=PhotoState.DECLARED).order_by("id")
+
+    def door(more: frozenset[UUID]) -> bool:
+        with unit(actor=person, device=device, source="blob") as work:
+            work.lock({*waiting.values_list("unit_id", flat=True), *more})
+            meet_bytes(person)
+            new = _hold(work, sha256, facts, size, person=person)
+            arrived = list(waiting.all())
+            if unlocked := {photo.unit_id for photo in arrived} - set(work.heads):
+                raise MoreToLock(unlocked)
+            body = work.body(b'{"stored":"' + sha256.encode() + b'"}')
+            for photo in arrived:
+                store(work, photo)
+                work.say(photo, "photo.stored", body=body, urgency=None)
+        return new
+
+    return with_locks(door)
+
+
+def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
+    """Notes the blob and who brought it; True when it is new to that person. Raises BlobDestroyed."""
+    blob, _ = Blob.objects.get_or_create(
+        sha256=sha256,
+        defaults={
+            "size_bytes": size,
+            "media_type": facts.media_type,
+            "width": facts.width,
+            "height": facts.height,
+            "stored_at": work.now,
+        },
+    )
+    if blob.destroyed_at is not None:
+        raise BlobDestroyed()
+    return BlobHolder.objects.get_or_create(blob=blob, person_id=person, defaults={"at": work.now})[1]
 
 
 def known_to(person: UUID, sha256: str) -> bool:
