@@ -16,6 +16,7 @@ from inspections.models import (
     QuickHazard,
     RectificationItem,
     Statement,
+    StatementKind,
     Submission,
     Task,
     TemplateVersion,
@@ -153,6 +154,7 @@ def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
             yield from places_in(visit.site_id, answers)
         yield ("versions", visit.version_id)
         yield ("photos_of", visit.id)
+        yield ("beside", visit.id)
         if visit.task_id:
             yield ("tasks", visit.task_id)
     for finding in Finding.objects.filter(inspection__in=ids):
@@ -164,6 +166,16 @@ def _load_photos_of(world: World, ids: set[UUID]) -> Iterable[Need]:
     for photo in Photo.objects.filter(subject_id__in=ids):
         cure.photos_of[photo.subject_id].append(photo)
         world.put("photos", photo)
+    return []
+
+
+def _load_beside(world: World, ids: set[UUID]) -> Iterable[Need]:
+    """Conflicts and signatures of these visits: they open with the visit, and the record says which hands it lacks."""
+    for conflict in Conflict.objects.filter(target_collection=Inspection.collection, target_id__in=ids):
+        world.put("conflicts", conflict)
+    for signature in Statement.objects.filter(inspection__in=ids, kind=StatementKind.SIGNATURE):
+        world.put("statements", signature)
+        world.put(signature.collection, signature)
     return []
 
 
@@ -243,6 +255,7 @@ LOADERS: dict[str, Loader] = GROUND_LOADERS | {
     "photos": Loader(_where(Photo, "unit_id"), _load_photos),
     "blobs": Loader(_nowhere, _load_blobs),
     "photos_of": Loader(_nowhere, _load_photos_of),
+    "beside": Loader(_nowhere, _load_beside),
     "quick_hazards": Loader(_where(QuickHazard, "unit_id"), _load_quick_hazards),
     "rectifications": Loader(_where(RectificationItem, "unit_id"), _load_items),
     "rectification_history": Loader(_nowhere, _load_histories),

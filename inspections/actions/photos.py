@@ -68,6 +68,8 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
         store(world.work, photo)
     world.put("photos", photo)
     cure_of(world).photos_of[said.subject_id].append(photo)
+    if isinstance(subject, Inspection):
+        world.store.setdefault("supplemented", {})[subject.id] = saying
     return Outcome("applied", doc=photo, entry=world.say(photo, "photo.declared", saying, urgency=None))
 
 

@@ -233,5 +233,5 @@ def _on_either(world: World, saying: Saying, kind: StatementKind) -> Outcome:
     world.put("statements", statement)
     entry = world.say(statement, f"{kind.name.lower()}.said", saying, urgency=None)
     if kind == StatementKind.SIGNATURE:
-        world.store.setdefault("signed", set()).add(visit.id)
+        world.store.setdefault("supplemented", {})[visit.id] = saying
     return Outcome("applied", doc=statement, entry=entry)

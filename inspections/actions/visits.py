@@ -368,10 +368,19 @@ def _share_visit(world: World, visit: Inspection) -> None:
     visit.audience = Audience.SHARED
     for photo in cure_of(world).photos_of[visit.id]:
         share_photo(world, photo)
-    for document in [*world.rows["conflicts"].values(), *world.rows["statements"].values()]:
-        own = visit.id in (getattr(document, "target_id", None), getattr(document, "inspection_id", None))
-        if own and not (isinstance(document, Statement) and document.kind == StatementKind.COMMENT):
-            share_document(world, document, "visit.shared")
+    for document in _beside(world, visit):
+        share_document(world, document, "visit.shared")
+
+
+def _beside(world: World, visit: Inspection) -> list[Conflict | Statement]:
+    """The conflicts and signatures of a visit; comments choose their readers themselves."""
+    conflicts = [each for each in world.rows["conflicts"].values() if each.target_id == visit.id]
+    return conflicts + _signatures(world, visit)
+
+
+def _signatures(world: World, visit: Inspection) -> list[Statement]:
+    statements = world.rows["statements"].values()
+    return [each for each in statements if (each.inspection_id, each.kind) == (visit.id, StatementKind.SIGNATURE)]
 
 
 def decide_join(world: World, saying: Saying) -> Outcome:
@@ -392,7 +401,7 @@ def decide_join(world: World, saying: Saying) -> Outcome:
 def _let_read(world: World, visit: Inspection, person: str) -> None:
     """A co-inspector without a post there reads the visit, what hangs on it, its task, site and unit."""
     site = world.get("sites", visit.site_id)
-    children = cure_of(world).photos_of[visit.id]
+    children = [*cure_of(world).photos_of[visit.id], *_beside(world, visit)]
     for document in [visit, *children, visit.task, site, site.unit]:
         if document is None or person in document.named:
             continue
@@ -469,6 +478,17 @@ def settle_visits(world: World) -> None:
             _settle(world, saying, visit)
         if visit.state == InspectionState.SUBMITTED:
             _flag(world, visit)
+    for supplemented, saying in world.store.pop("supplemented", {}).items():
+        _flag_again(world, saying, world.get("inspections", supplemented))
+
+
+def _flag_again(world: World, saying: Saying, visit: Inspection) -> None:
+    """A signature or a photo that came after the submit: what it makes good is missing no more."""
+    before = visit.flags
+    if visit.state == InspectionState.SUBMITTED:
+        _flag(world, visit)
+    if visit.flags != before:
+        world.say(visit, "inspection.supplemented", saying, urgency=None)
 
 
 def _settle(world: World, saying: Saying, visit: Inspection) -> None:
@@ -560,11 +580,7 @@ def _derived(saying: Saying, asked) -> Saying:
 
 def _flag(world: World, visit: Inspection) -> None:
     """What the record lacks is said in the record; the server never refuses a submit for it (design §4)."""
-    signatures = [
-        statement.content
-        for statement in world.rows["statements"].values()
-        if statement.inspection_id == visit.id and statement.kind == StatementKind.SIGNATURE
-    ]
+    signatures = [signature.content for signature in _signatures(world, visit)]
     photos = {photo.item_code for photo in cure_of(world).photos_of[visit.id]}
     visit.flags = rules.record_flags(
         items_in(visit.version), visit.answers, photos=photos, participants=visit.participants, signatures=signatures

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from inspections.models import Conflict, Finding, Inspection, Photo, RectificationItem, Statement, Submission
 from safety.ids import new_id
-from safety.models import Alert, Audience, Index
+from safety.models import Alert, Audience, Change, Index
 from tests.makers import make_checklist, make_person
 from tests.sync.phone import Phone
 
@@ -154,6 +154,49 @@ def test_submit_opens_the_visit_and_its_photos_to_the_school(town, visit):
     assert set(Index.objects.filter(doc_id=visit.id).values_list("audience", flat=True)) == {"shared"}
 
 
+def sign(phone, visit, capacity="inspector"):
+    doc_id = phone.op("signatures", "create", {"inspection_id": visit.id, "capacity": capacity})
+    phone.send()
+    return doc_id
+
+
+def test_signatures_before_and_after_the_submit_count_whatever_batch_they_came_in(town, visit):
+    hand = sign(visit.other, visit)
+    sign(visit.one, visit)
+    submit(visit.one, visit, {}, [town.inspector, town.colleague])
+    flags = visit.row().flags
+    assert ("missing-inspector-signature" in flags, "missing-unit-signature" in flags) == (False, True)
+    assert Statement.objects.get(pk=hand).audience == Audience.SHARED
+    before = visit.row().rev
+    sign(Phone(town.principal), visit, "unit")
+    assert ("missing-unit-signature" in visit.row().flags, visit.row().rev) == (False, before + 1)
+    assert Change.objects.filter(doc_id=visit.id, kind="inspection.supplemented").count() == 1
+
+
+def test_photo_after_the_submit_is_missing_no_more(town, visit):
+    submit(visit.one, visit, {"ST-15": {"result": {"value": "ok"}}}, [town.inspector])
+    assert "missing-photo:ST-15" in visit.row().flags
+    said = {"subject_collection": "inspections", "subject_id": visit.id, "sha256": "cd" * 32, "size_bytes": 5}
+    visit.one.op("photos", "create", said | {"item_code": "ST-15"})
+    visit.one.send()
+    assert "missing-photo:ST-15" not in visit.row().flags
+
+
+def test_place_that_lost_an_earlier_merge_is_a_finding_at_submit(town, visit):
+    patch(visit.one, visit, "ST-11", value="fail", place="冷库")
+    patch(visit.other, visit, "ST-11", value="fail", place="冰柜")
+    submit(visit.one, visit, {}, [town.inspector, town.colleague])
+    assert set(RectificationItem.objects.values_list("place", flat=True)) == {"冷库", "冰柜"}
+    assert Conflict.objects.get().audience == Audience.SHARED
+
+
+def test_finding_at_the_place_that_lost_a_merge_is_not_taken_for_a_correction(town, visit):
+    patch(visit.one, visit, "ST-21", value="fail", place="灶间")
+    patch(visit.other, visit, "ST-21", value="fail", place="气瓶间")
+    patch(visit.one, visit, "ST-11", value="ok", base_rev=visit.row().rev)
+    assert not Statement.objects.filter(kind="withdrawals").exists()
+
+
 def test_same_submit_again_is_the_same_and_another_one_is_kept_beside_it(town, visit):
     first = submit(visit.one, visit, {}, [town.inspector])
     again = submit(visit.other, visit, {}, [town.inspector])
@@ -173,6 +216,8 @@ def test_late_answer_to_an_open_item_joins_and_to_a_signed_one_is_kept_beside(to
 
 
 def test_colleague_joins_by_the_secret_and_a_wrong_one_waits_as_an_unknown_visit_does(town, visit):
+    patch(visit.one, visit, "ST-15", value="ok")
+    patch(visit.other, visit, "ST-15", value="na")
     third = make_person(role="inspector", at=town.neighbour)
     phone = Phone(third)
     phone.op("inspections", "join", {"secret": "qr-secret-2"}, doc_id=visit.id)
@@ -183,7 +228,7 @@ def test_colleague_joins_by_the_secret_and_a_wrong_one_waits_as_an_unknown_visit
     result = phone.send()[0]
     assert (result["status"], str(third.id) in visit.row().participants) == ("applied", True)
     readable = Index.objects.filter(audience="person", key=third.id).values_list("collection", flat=True)
-    assert {"inspections", "sites", "organisations"} <= set(readable)
+    assert {"inspections", "sites", "organisations", "conflicts"} <= set(readable)
     assert patch(phone, visit, "ST-11", value="ok")["status"] == "applied"
 
 
