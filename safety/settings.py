@@ -22,12 +22,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.admin",
+    "safety",  # before the admin: its templates stand in for Django's
+    "safety.admin_app.Config",
     "rest_framework",
     "drf_spectacular",
     "channels",
     "axes",
-    "safety",
     "inspections",
     "sync",
 ]
@@ -58,6 +58,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "safety.context.demo_mark",
             ]
         },
     }
@@ -83,6 +84,7 @@ AXES_FAILURE_LIMIT = env("LOGIN_TRIES", 5)
 AXES_COOLOFF_TIME = env("LOGIN_COOLOFF_HOURS", 1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # schools share one address: never lock on it alone
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_ENABLE_ADMIN = False  # its rows know no districts
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Retry-After must come true
 AXES_DISABLE_ACCESS_LOG = True  # it would give every phone a session; devices and our log say who signed in

@@ -1,11 +1,13 @@
 """Every address of the product; apps are named as strings."""
 
+from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from safety.views import DeskLogin
 
 urlpatterns = [
+    path("admin/", admin.site.urls),
     path("login/", DeskLogin.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("api/v1/auth/", include("safety.auth_urls")),

@@ -7,17 +7,17 @@ from django.db.models import Q
 class Operation(models.Model):
     """One thing said by a phone, stored before it is understood. Its bytes lie in `Body`."""
 
-    op_id = models.UUIDField(primary_key=True)
-    person_id = models.UUIDField()
-    device_id = models.UUIDField()
-    collection = models.CharField(max_length=24)
-    doc_id = models.UUIDField(null=True)
-    verb = models.CharField(max_length=40)
+    op_id = models.UUIDField("操作编号", primary_key=True)
+    person_id = models.UUIDField("人员")
+    device_id = models.UUIDField("终端")
+    collection = models.CharField("集合", max_length=24)
+    doc_id = models.UUIDField("文档", null=True)
+    verb = models.CharField("动作", max_length=40)
     payload_sha256 = models.BinaryField(max_length=32)
     body_id = models.UUIDField()
     schema = models.SmallIntegerField(default=1)
-    said_at = models.DateTimeField()
-    received_at = models.DateTimeField()
+    said_at = models.DateTimeField("说于")
+    received_at = models.DateTimeField("收到时间")
 
     class Meta:
         verbose_name = verbose_name_plural = "终端操作"
@@ -27,12 +27,12 @@ class Operation(models.Model):
 class Verdict(models.Model):
     """The final answer to an operation; written once, in the unit that had the effect."""
 
-    op_id = models.UUIDField(primary_key=True)
-    status = models.CharField(max_length=12)
-    seq = models.BigIntegerField(null=True)
-    problem = models.JSONField(null=True)
+    op_id = models.UUIDField("操作编号", primary_key=True)
+    status = models.CharField("结果", max_length=12)
+    seq = models.BigIntegerField("序号", null=True)
+    problem = models.JSONField("原因", null=True)
     conflicts = models.JSONField(default=list)
-    at = models.DateTimeField()
+    at = models.DateTimeField("时间")
 
     class Meta:
         verbose_name = verbose_name_plural = "回执"

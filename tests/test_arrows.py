@@ -126,6 +126,8 @@ DOORS = {  # the files that may open a unit of work
     "safety/erasure.py",
     "safety/hub.py",
     "safety/jobs.py",
+    "safety/admin_site.py",
+    "safety/unit_admin.py",
     "safety/scopes.py",  # the scope is told before the read snapshot of a pull
     "inspections/demo_history.py",
     "inspections/jobs.py",

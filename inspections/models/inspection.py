@@ -180,15 +180,15 @@ class Submission(OfSite):
 
     collection = "submissions"
 
-    inspection = models.ForeignKey(Inspection, models.PROTECT, related_name="submissions")
+    inspection = models.ForeignKey(Inspection, models.PROTECT, related_name="submissions", verbose_name="检查")
     kind = models.CharField(
-        max_length=12, choices=[("alternative", "另一份提交"), ("amendment", "更正"), ("late", "提交后的修改")]
+        "类别", max_length=12, choices=[("alternative", "另一份提交"), ("amendment", "更正"), ("late", "提交后的修改")]
     )
-    author = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    author = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="作者")
     reason = models.CharField("说明", max_length=500, blank=True)
     content = models.TextField("内容")  # a JSON string, verbatim
-    sha256 = models.CharField(max_length=64)
-    said_at = models.DateTimeField()
+    sha256 = models.CharField("内容哈希", max_length=64)
+    said_at = models.DateTimeField("说于")
 
     class Meta:
         verbose_name = verbose_name_plural = "补充提交"
@@ -214,7 +214,7 @@ class QuickHazard(OfSite):
 
     collection = "quick_hazards"
 
-    inspection_id = models.UUIDField(null=True)
+    inspection_id = models.UUIDField("检查", null=True)
     item_code = models.CharField("检查项", max_length=12, blank=True)
     kind = models.CharField("类别", max_length=8, choices=FindingKind.choices)
     grade = models.CharField("等级", max_length=16, choices=Grade.choices)
@@ -222,9 +222,9 @@ class QuickHazard(OfSite):
     place_key = models.CharField(max_length=80, blank=True)
     text = models.CharField("内容", max_length=500)
     fixed = models.BooleanField("现场已整改", default=False)
-    author = models.ForeignKey(Person, models.PROTECT, related_name="+")
+    author = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="作者")
     said_at = models.DateTimeField("发现时间")
-    item_id = models.UUIDField(null=True)  # the rectification item that it became
+    item_id = models.UUIDField("整改项", null=True)  # the rectification item that it became
 
     class Meta:
         verbose_name = verbose_name_plural = "随手拍"
@@ -255,17 +255,17 @@ class Conflict(OfSite):
 
     collection = "conflicts"
 
-    target_collection = models.CharField(max_length=24)
-    target_id = models.UUIDField()
-    group = models.CharField(max_length=60)
-    kept = models.JSONField()
-    lost = models.JSONField()
-    kept_by = models.UUIDField(null=True)
-    lost_by = models.UUIDField(null=True)
-    lost_op_id = models.UUIDField(null=True)
-    lost_at = models.DateTimeField()
-    resolved_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
-    resolved_at = models.DateTimeField(null=True)
+    target_collection = models.CharField("集合", max_length=24)
+    target_id = models.UUIDField("文档")
+    group = models.CharField("哪一组", max_length=60)
+    kept = models.JSONField("保留的")
+    lost = models.JSONField("未采用的")
+    kept_by = models.UUIDField("保留的由谁记录", null=True)
+    lost_by = models.UUIDField("未采用的由谁记录", null=True)
+    lost_op_id = models.UUIDField("终端操作", null=True)
+    lost_at = models.DateTimeField("时间")
+    resolved_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+", verbose_name="选定人")
+    resolved_at = models.DateTimeField("选定时间", null=True)
 
     class Meta:
         verbose_name = verbose_name_plural = "两人记录不一致"
@@ -301,10 +301,14 @@ class Finding(models.Model):
     """One thing not in order at one place, from an answer or said by itself. It is never edited into another."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    item = models.ForeignKey("inspections.RectificationItem", models.PROTECT, related_name="findings")
+    item = models.ForeignKey(
+        "inspections.RectificationItem", models.PROTECT, related_name="findings", verbose_name="整改项"
+    )
     ordinal = models.IntegerField("序号")
-    inspection = models.ForeignKey(Inspection, models.PROTECT, null=True, related_name="findings")
-    quick_hazard = models.ForeignKey(QuickHazard, models.PROTECT, null=True, related_name="findings")
+    inspection = models.ForeignKey(Inspection, models.PROTECT, null=True, related_name="findings", verbose_name="检查")
+    quick_hazard = models.ForeignKey(
+        QuickHazard, models.PROTECT, null=True, related_name="findings", verbose_name="随手拍"
+    )
     item_code = models.CharField("检查项", max_length=12, blank=True)
     kind = models.CharField("类别", max_length=8, choices=FindingKind.choices)
     grade = models.CharField("等级", max_length=16, choices=Grade.choices)
@@ -314,7 +318,7 @@ class Finding(models.Model):
     fixed_on_spot = models.BooleanField("现场已整改", default=False)
     found_by = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="发现人")
     found_at = models.DateTimeField("发现时间")
-    verdict = models.CharField(max_length=20, default="moved")
+    verdict = models.CharField("结果", max_length=20, default="moved")
 
     objects = FindingSet.as_manager()
 

@@ -23,15 +23,15 @@ class Photo(Document):
     collection = "photos"
 
     subject_collection = models.CharField("对象", max_length=24)
-    subject_id = models.UUIDField()
+    subject_id = models.UUIDField("对象编号")
     unit = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位")
-    site_id = models.UUIDField(null=True)
+    site_id = models.UUIDField("场所", null=True)
     item_code = models.CharField("检查项", max_length=12, blank=True)
     rendition = models.CharField(
         "版本", max_length=10, choices=[("original", "原图"), ("transport", "传输图"), ("annotated", "标注图")]
     )
-    original_id = models.UUIDField(null=True)  # the photo that a transport or annotated one was made from
-    sha256 = models.CharField(max_length=64)
+    original_id = models.UUIDField("原图", null=True)  # the photo that a transport or annotated one was made from
+    sha256 = models.CharField("内容哈希", max_length=64)
     size_bytes = models.BigIntegerField("字节数")
     mode = models.CharField("来源", max_length=8, choices=[("camera", "现场拍摄"), ("gallery", "相册导入")])
     moment = models.CharField("时机", max_length=8, blank=True, choices=[("before", "整改前"), ("after", "整改后")])

@@ -134,15 +134,19 @@ class Statement(Document):
     """What one person said: always a new document of that person, never edited. `ordinal` orders it at its item."""
 
     kind = models.CharField("类别", max_length=18, choices=StatementKind.choices)
-    item = models.ForeignKey(RectificationItem, models.PROTECT, null=True, related_name="statements")
-    inspection = models.ForeignKey(Inspection, models.PROTECT, null=True, related_name="statements")
-    unit = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
+    item = models.ForeignKey(
+        RectificationItem, models.PROTECT, null=True, related_name="statements", verbose_name="整改项"
+    )
+    inspection = models.ForeignKey(
+        Inspection, models.PROTECT, null=True, related_name="statements", verbose_name="检查"
+    )
+    unit = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位")
     ordinal = models.IntegerField("序号", null=True)
     author = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="作者")
     said_at = models.DateTimeField("说于")
-    source = models.CharField(max_length=8)
+    source = models.CharField("来源", max_length=8)
     verdict = models.CharField("结果", max_length=20)  # moved | kept | superseded | co_signed | attached_elsewhere
-    problem_code = models.CharField(max_length=40, blank=True)
+    problem_code = models.CharField("原因代码", max_length=40, blank=True)
     content = models.JSONField("内容", default=dict)  # the input as said: rules read it through their structs
 
     class Meta:

@@ -134,20 +134,20 @@ class Delivery(Document):
 
     collection = "alerts_mine"
 
-    person = models.ForeignKey(Person, models.PROTECT, related_name="deliveries")
-    channel = models.CharField(max_length=8, choices=Channel.choices)
+    person = models.ForeignKey(Person, models.PROTECT, related_name="deliveries", verbose_name="人员")
+    channel = models.CharField("方式", max_length=8, choices=Channel.choices)
     subject_collection = models.CharField(max_length=24)
     subject_id = models.UUIDField()
-    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
-    reason = models.CharField(max_length=20)  # duty, informed, escalated, administrator, notice
-    sentence = models.CharField(max_length=300)
-    state = models.CharField(max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING)
-    owed_at = models.DateTimeField()
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位")
+    reason = models.CharField("缘由", max_length=20)  # duty, informed, escalated, administrator, notice
+    sentence = models.CharField("内容", max_length=300)
+    state = models.CharField("状态", max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    owed_at = models.DateTimeField("产生时间")
     lease_until = models.DateTimeField(null=True)
-    attempts = models.SmallIntegerField(default=0)
-    try_at = models.DateTimeField(null=True)
-    answer = models.CharField(max_length=200, blank=True)
-    receipt_at = models.DateTimeField(null=True)
+    attempts = models.SmallIntegerField("已试次数", default=0)
+    try_at = models.DateTimeField("下次尝试", null=True)
+    answer = models.CharField("通道答复", max_length=200, blank=True)
+    receipt_at = models.DateTimeField("回执时间", null=True)
     said_by = models.UUIDField(null=True)
     said_via = models.CharField(max_length=12, blank=True)
 

@@ -39,23 +39,24 @@ class Body(models.Model):
 class Change(models.Model):
     """One fact: one verb and one document that it moved. Technical kinds carry no body and no chain."""
 
-    seq = models.BigIntegerField(primary_key=True)
-    collection = models.CharField(max_length=24)
-    doc_id = models.UUIDField()
-    kind = models.CharField(max_length=48)
-    actor_id = models.UUIDField(null=True)
-    device_id = models.UUIDField(null=True)
-    operation_id = models.UUIDField(null=True)
-    said_at = models.DateTimeField()
-    received_at = models.DateTimeField()
-    body_id = models.UUIDField(null=True)
+    seq = models.BigIntegerField("序号", primary_key=True)
+    collection = models.CharField("集合", max_length=24)
+    doc_id = models.UUIDField("文档")
+    kind = models.CharField("变更", max_length=48)
+    actor_id = models.UUIDField("操作人", null=True)
+    device_id = models.UUIDField("终端", null=True)
+    operation_id = models.UUIDField("终端操作", null=True)
+    said_at = models.DateTimeField("说于")
+    received_at = models.DateTimeField("收到时间")
+    body_id = models.UUIDField("内容", null=True)
     body_hash = models.BinaryField(max_length=32, null=True)
-    chain_id = models.UUIDField(null=True)
-    n = models.BigIntegerField(null=True)
+    chain_id = models.UUIDField("证据链", null=True)
+    n = models.BigIntegerField("环号", null=True)
     prev = models.BinaryField(max_length=32, null=True)
     hash = models.BinaryField(max_length=32, null=True)
 
     class Meta:
+        verbose_name = verbose_name_plural = "变更"
         indexes = [
             models.Index(fields=["collection", "doc_id", "seq"], name="change_of_document"),
             models.Index(fields=["chain_id", "n"], name="change_in_chain", condition=Q(chain_id__isnull=False)),

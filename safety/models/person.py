@@ -58,6 +58,10 @@ class Person(AbstractBaseUser, Document):
     def __str__(self) -> str:
         return self.name
 
+    def get_short_name(self) -> str:
+        """How the admin greets."""
+        return self.name
+
     def check_password(self, raw_password: str) -> bool:
         return check_password(raw_password, self.password)
 
