@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from safety import checks
+from safety.guard import lifted
 from safety.lifespan import Lifespan, only_process
 from safety.models import Clock, Organisation
 from tests.engines import free_port
@@ -246,7 +247,8 @@ def test_several_processes_are_an_error_without_redis_and_none_with_it(settings,
 def test_demonstration_beyond_loopback_must_be_wanted(settings, town):
     settings.ALLOWED_HOSTS, settings.SECRET_KEY = ["anquan.example"], "k" * 50
     assert errors([connection.alias]) == set()
-    Organisation.objects.filter(pk=town.school.pk).update(demo=True)
+    with lifted():
+        Organisation.objects.filter(pk=town.school.pk).update(demo=True)
     assert errors([connection.alias]) == {"safety.E002"}
     settings.DEMO = True
     assert errors([connection.alias]) == set()
