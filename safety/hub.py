@@ -10,14 +10,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -191,7 +191,16 @@ def record(reached: Mapping[UUID, DeliveryState]) -> None:
 
 def in_thread(function: Callable) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Runs a function that asks the database in a thread, with a connection of its own that it gives back."""
-    return database_sync_to_async(function, thread_sensitive=False)
+
+    @wraps(function)
+    def asked(*args, **kwargs):
+        close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return sync_to_async(asked, thread_sensitive=False)
 
 
 class Hub:

@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
@@ -30,13 +29,16 @@ SILENCE = 0.4  # seconds without a frame that count as none
 NEVER = 60.0
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
 def layer(request, settings):
-    if request.param == "redis":
+    """The channel layer: in memory, or on a real Redis where a test asks for both."""
+    if getattr(request, "param", "memory") == "redis":
         url = request.getfixturevalue("redis_url")
         backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
         settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [url]}}}
-    return request.param
+
+
+on_both_layers = pytest.mark.parametrize("layer", ["memory", "redis"], indirect=True)
 
 
 @pytest.fixture
@@ -85,8 +87,7 @@ class Opened:
         return await self.wire.receive_nothing(SILENCE)
 
 
-def db(function):
-    return sync_to_async(function)
+db = hub.in_thread
 
 
 async def desk_of(person):
@@ -94,6 +95,7 @@ async def desk_of(person):
     return Opened("desk", secret=secret)
 
 
+@on_both_layers
 async def test_socket_opened_before_the_alert_gets_it_with_the_number_of_the_clock(running, town):
     async with await desk_of(town.officer) as desk:
         assert desk.subprotocol == "campus.v1"
@@ -115,6 +117,7 @@ async def test_frame_leaves_well_under_a_second_after_the_commit(running, town):
         assert time.monotonic() - committed < 1
 
 
+@on_both_layers
 async def test_socket_opened_after_the_alert_finds_it_waiting(running, town):
     alert = await db(raise_alert)(site=town.canteen)
     async with await desk_of(town.officer) as desk:
@@ -123,6 +126,7 @@ async def test_socket_opened_after_the_alert_finds_it_waiting(running, town):
         assert waiting["seq"] <= (await db(clock_now)())[0]
 
 
+@on_both_layers
 async def test_stranger_of_another_district_gets_nothing_before_or_after(running, town):
     other = await db(make_person)(role="duty_officer", at=town.elsewhere)
     await db(make_shift)(person=other, node=town.elsewhere)
@@ -183,6 +187,7 @@ async def test_page_of_another_site_is_refused(running, town):
         assert socket.accepted
 
 
+@on_both_layers
 async def test_address_without_a_socket_is_refused(running):
     async with Opened("elsewhere") as socket:
         assert not socket.accepted
@@ -216,6 +221,7 @@ async def test_phone_s_cookie_opens_a_socket(running, town):
         assert (await desk.frame())["t"] == "waiting"
 
 
+@on_both_layers
 async def test_post_that_was_taken_away_stops_the_frames_at_once(running, town):
     async with await desk_of(town.officer) as desk:
         await desk.frame()
@@ -308,6 +314,7 @@ async def test_client_that_says_what_is_not_understood_is_closed(running, town):
             assert await desk.closed() == 4400
 
 
+@on_both_layers
 async def test_alert_arrives_by_looking_when_the_ring_is_lost(layer, town):
     async with hub.running(look_every=0.2, beat_every=NEVER), await desk_of(town.officer) as desk:
         await desk.frame()
@@ -411,6 +418,7 @@ async def phone_of(person):
     return Opened("poke", secret=secret)
 
 
+@on_both_layers
 async def test_phone_is_poked_when_something_it_reads_moved_and_told_nothing_else(running, town):
     async with await phone_of(town.principal) as mine, await phone_of(town.neighbour_principal) as other:
         now, _ = await db(clock_now)()

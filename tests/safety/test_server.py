@@ -12,14 +12,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from asgiref.sync import sync_to_async
 from django.core.checks import run_checks
 from django.db import connection
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from safety import checks
+<<<<<<< ours
 from safety.guard import lifted
+=======
+from safety.hub import in_thread
+>>>>>>> theirs
 from safety.lifespan import Lifespan, only_process
 from safety.models import Clock, Organisation
 from tests.engines import free_port
@@ -213,7 +216,7 @@ async def test_second_holder_of_the_lock_is_told_what_to_do(settings, tmp_path):
 
 @pytest.mark.django_db(transaction=True)
 async def test_server_without_a_clock_says_what_to_run():
-    await sync_to_async(Clock.objects.all().delete)()
+    await in_thread(Clock.objects.all().delete)()
     said = await start("safety.lifespan.ready_database")
     assert "manage.py migrate" in said[0]["message"]
 
