@@ -20,6 +20,7 @@ from safety.models import Alert, Body, Change, Delivery, Index
 from sync.jobs import drain_deferred
 from sync.models import Operation, Verdict, Waiting
 from tests.history import answer, heard, make_history, start, submit
+from tests.sync.mirror import Mirror, fresh
 from tests.sync.phone import Phone
 
 pytestmark = pytest.mark.django_db
@@ -292,6 +293,20 @@ def test_effects_stay_when_the_words_go(town):
     assert (visit.answers["ST-11"]["note"], visit.state) == ("4 度", "submitted")
     assert Statement.objects.get(pk=told.report).content["text"] == "已换减压阀"
     assert (Alert.objects.get().state, Alert.objects.get().sentence.startswith("甲校")) == ("acknowledged", True)
+
+
+def test_pull_of_a_phone_that_held_the_words_takes_them_away(town):
+    said = patch_that_was_submitted_and_cured(town)
+    mirrors = [Mirror(person) for person in (town.inspector, town.safety, town.principal, town.officer)]
+    for mirror in mirrors:
+        mirror.sync()
+    assert all("CANARY" in str(mirror.docs) for mirror in mirrors)
+    erase(town, change=change_of(said))
+    for mirror in mirrors:
+        mirror.sync()
+    assert not any("CANARY" in str(mirror.docs) for mirror in mirrors)
+    new_phone = str(fresh(town.inspector))
+    assert "CANARY" not in new_phone and "已删除" in new_phone
 
 
 def test_phones_are_given_every_document_that_was_erased_with_a_new_revision(town):
