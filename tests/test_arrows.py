@@ -123,12 +123,12 @@ MAY_LISTEN = {  # file → the signals that it may hear or send
 }
 MAY_CATCH_ALL = {"sync/push.py": 1}  # the push loop: our fault must not block the operations after it
 DOORS = {  # the files that may open a unit of work
+    "safety/admin_site.py",
     "safety/erasure.py",
     "safety/hub.py",
     "safety/jobs.py",
-    "safety/admin_site.py",
-    "safety/unit_admin.py",
     "safety/scopes.py",  # the scope is told before the read snapshot of a pull
+    "safety/unit_admin.py",
     "inspections/demo_history.py",
     "inspections/jobs.py",
     "inspections/management/commands/demo.py",
@@ -290,6 +290,11 @@ def test_every_rule_of_this_file_is_held_against_the_product():
         if getattr(value, "__annotations__", {}).get("return") == Iterator[str]
     }
     assert {rule.__name__ for rule in RULES} == written
+
+
+def test_every_door_of_the_list_opens_units():
+    opening = {each.path for each in PRODUCT if any(names[0] == "safety.changes.unit" for _, names in imports_of(each))}
+    assert opening == DOORS
 
 
 def test_product_is_what_lies_in_the_rooms():

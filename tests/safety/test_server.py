@@ -18,11 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from safety import checks
-<<<<<<< ours
 from safety.guard import lifted
-=======
 from safety.hub import in_thread
->>>>>>> theirs
 from safety.lifespan import Lifespan, only_process
 from safety.models import Clock, Organisation
 from tests.engines import free_port
