@@ -4,23 +4,28 @@ from rest_framework import serializers
 
 from safety.serializers import Any, Between, Day, Flag, Key, Paging, Shape, Text
 
-GRADES = ["none", "general", "serious", "major_candidate", "major"]
-FINDING_KINDS = ["issue", "hazard", "incident"]
-ITEM_STATES = [
-    "registered",
-    "notified",
-    "rectifying",
-    "awaiting_revisit",
-    "awaiting_closure",
-    "closed",
-    "transferred",
-    "withdrawn",
+GRADES = [
+    ("none", "问题"),
+    ("general", "一般"),
+    ("serious", "较大"),
+    ("major_candidate", "重大(待判定)"),
+    ("major", "重大"),
 ]
-INSPECTION_STATES = ["draft", "submitted", "void"]
-TASK_STATES = ["open", "done", "void"]
-PHOTO_STATES = ["declared", "stored", "sealed", "unreadable"]
-RENDITIONS = ["original", "transport", "annotated"]
-STATEMENT_VERDICTS = ["moved", "kept", "superseded", "co_signed", "attached_elsewhere"]
+FINDING_KINDS = [("issue", "问题"), ("hazard", "隐患"), ("incident", "事件")]
+ITEM_STATES = [
+    ("registered", "已登记"),
+    ("notified", "已通知"),
+    ("rectifying", "整改中"),
+    ("awaiting_revisit", "待复查"),
+    ("awaiting_closure", "待销号"),
+    ("closed", "已销号"),
+    ("transferred", "已移送"),
+    ("withdrawn", "撤销"),
+]
+INSPECTION_STATES = [("draft", "检查中"), ("submitted", "已提交"), ("void", "作废")]
+TASK_STATES = [("open", "待检查"), ("done", "已完成"), ("void", "作废")]
+PHOTO_STATES = [("declared", "待上传"), ("stored", "已收到"), ("sealed", "已封存"), ("unreadable", "无法读取")]
+RENDITIONS = [("original", "原图"), ("transport", "传输图"), ("annotated", "标注图")]
 
 Code = serializers.CharField
 
@@ -121,7 +126,7 @@ class TemplateShape(Shape):
     template_id = serializers.UUIDField()
     code = serializers.CharField()
     name = serializers.CharField()
-    kind = serializers.ChoiceField(["fixed", "choose", "generator"])
+    kind = serializers.ChoiceField([("fixed", "固定"), ("choose", "固定加自选"), ("generator", "按需生成")])
     version = serializers.IntegerField()
     sha256 = serializers.CharField()
     restricted = serializers.BooleanField()
@@ -244,7 +249,7 @@ class QuickHazardShape(Shape):
 
 class SubmissionShape(Shape):
     inspection_id = serializers.UUIDField()
-    kind = serializers.ChoiceField(["alternative", "amendment", "late"])
+    kind = serializers.ChoiceField([("alternative", "另一份提交"), ("amendment", "更正"), ("late", "提交后的修改")])
     author_id = serializers.UUIDField()
     reason = serializers.CharField()
     content = serializers.CharField(help_text="JSON 字符串,原样。")
@@ -281,7 +286,7 @@ class PhotoShape(Shape):
     original_id = serializers.UUIDField(allow_null=True)
     sha256 = serializers.CharField(help_text="原图字节的哈希;原图不对外提供。")
     size_bytes = serializers.IntegerField()
-    mode = serializers.ChoiceField(["camera", "gallery"])
+    mode = serializers.ChoiceField([("camera", "现场拍摄"), ("gallery", "相册导入")])
     moment = serializers.CharField()
     taken_at = serializers.DateTimeField(allow_null=True)
     corrected_at = serializers.DateTimeField(allow_null=True)

@@ -7,6 +7,8 @@ import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import FileResponse, HttpResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.parsers import BaseParser
 from rest_framework.views import APIView
 
@@ -18,6 +20,7 @@ from safety.authentication import device_id_of
 from safety.changes import unit
 from safety.errors import Malformed, NotFound, Problem, TooLarge
 from safety.ids import new_id
+from safety.schema import refusals
 from safety.scopes import PastSights
 from safety.verbs import Outcome, Saying, World, decide, with_locks
 
@@ -37,6 +40,7 @@ class SayView(APIView):
     """Says a verb: POST /<collection>, POST /<collection>/<id>/<action>, PATCH /<collection>/<id>."""
 
     parser_classes = [AnyBytes]
+    schema = None  # the schema shows each verb of the table instead (safety/openapi.py)
 
     def post(self, request, collection: str, doc_id: UUID | None = None, action: str = "create"):
         return self._say(request, f"{collection}.{action}", doc_id)
@@ -116,6 +120,18 @@ class BlobView(APIView):
 
     parser_classes = [AnyBytes]
 
+    @extend_schema(
+        operation_id="blobs_put",
+        tags=["照片 Photos"],
+        summary="照片的字节 · 上传",
+        description="按内容的 SHA-256 上传,先于或后于照片文档都可以;重传无害。原图只存不发,查看用副本。",
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        responses={
+            201: OpenApiResponse(description="收到了"),
+            200: OpenApiResponse(description="您已传过"),
+            **refusals(401, 413, 415, 422),
+        },
+    )
     def put(self, request, sha256: str):
         new = photos.receive(
             request._request,
@@ -135,6 +151,13 @@ class BlobView(APIView):
 class ShownCopyView(APIView):
     """A shown copy of a photo (320, 1600, stamped) for whoever sees the photo; the original is nobody's to fetch here."""
 
+    @extend_schema(
+        operation_id="photos_copy",
+        tags=["照片 Photos"],
+        summary="照片的副本 · 查看",
+        description="name 是 320、1600 或 stamped。副本不含元数据;看得到照片文档的人才看得到它。",
+        responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **refusals(401, 404)},
+    )
     def get(self, request, photo_id: UUID, name: str):
         photo = Photo.objects.filter(pk=photo_id, state=PhotoState.STORED).first()
         sight = sight_of(request.user, on=today(timezone.now()))

@@ -11,34 +11,59 @@ from rest_framework import serializers
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 12, 31)  # dates beyond are slips of the pen, and overflow some engines
 
-ORGANISATION_KINDS = ["province", "city", "district", "school", "training", "bus_company", "caterer", "other"]
+ORGANISATION_KINDS = [
+    ("province", "省"),
+    ("city", "市"),
+    ("district", "区县"),
+    ("school", "学校(幼儿园)"),
+    ("training", "校外培训机构"),
+    ("bus_company", "校车公司"),
+    ("caterer", "供餐单位"),
+    ("other", "其他单位"),
+]
+LEGAL_MODES = [("internal", "内部监督"), ("enforcement", "行政检查"), ("transfer", "移送")]
 SITE_KINDS = [
-    "whole",
-    "canteen",
-    "dormitory",
-    "bus",
-    "surroundings",
-    "laboratory",
-    "teaching",
-    "building_site",
-    "other",
+    ("whole", "整个单位"),
+    ("canteen", "食堂"),
+    ("dormitory", "宿舍楼"),
+    ("bus", "校车"),
+    ("surroundings", "校门与周边"),
+    ("laboratory", "实验室"),
+    ("teaching", "教学楼"),
+    ("building_site", "在建工地"),
+    ("other", "其他场所"),
 ]
 ROLES = [
-    "inspector",
-    "duty_officer",
-    "shift_leader",
-    "safety_officer",
-    "approver",
-    "administrator",
-    "principal",
-    "school_safety_officer",
-    "delegate",
+    ("inspector", "责任督学"),
+    ("duty_officer", "值班员"),
+    ("shift_leader", "带班领导"),
+    ("safety_officer", "安全科人员"),
+    ("approver", "审批人"),
+    ("administrator", "系统管理员"),
+    ("principal", "校(园)长"),
+    ("school_safety_officer", "学校安全员"),
+    ("delegate", "受托教职工"),
 ]
-SEATS = [1, 2, 3, 4]
-ALERT_STATES = ["waiting", "acknowledged", "in_hand", "resolved", "false_alarm", "withdrawn", "linked"]
-SEVERITIES = ["major", "incident", "system"]
-DELIVERY_STATES = ["pending", "sent", "arrived", "opened", "failed", "over"]
-CHANNELS = ["desk", "app", "sms"]
+SEATS = [(1, "值班员"), (2, "备班"), (3, "带班领导"), (4, "分管副局长")]
+ALERT_STATES = [
+    ("waiting", "待签收"),
+    ("acknowledged", "已签收"),
+    ("in_hand", "处置中"),
+    ("resolved", "办结"),
+    ("false_alarm", "误报"),
+    ("withdrawn", "已撤销"),
+    ("linked", "已并入"),
+]
+SEVERITIES = [("major", "重大"), ("incident", "事件"), ("system", "值守")]
+DELIVERY_STATES = [
+    ("pending", "待发"),
+    ("sent", "已发出"),
+    ("arrived", "已到达"),
+    ("opened", "已打开"),
+    ("failed", "未送达"),
+    ("over", "已结束"),
+]
+CHANNELS = [("desk", "值班台"), ("app", "手机"), ("sms", "短信")]
 
 
 # What may be asked
@@ -160,7 +185,7 @@ class OrganisationShape(Shape):
     parent_id = serializers.UUIDField(allow_null=True)
     name = serializers.CharField()
     short_name = serializers.CharField()
-    legal_mode = serializers.ChoiceField(["internal", "enforcement", "transfer"])
+    legal_mode = serializers.ChoiceField(LEGAL_MODES)
     school_kind = serializers.CharField()
     stages = serializers.ListField(child=serializers.CharField())
     private = serializers.BooleanField()
@@ -208,7 +233,7 @@ class ShiftShape(serializers.Serializer):
     id = serializers.UUIDField()
     node_id = serializers.UUIDField()
     person_id = serializers.UUIDField()
-    seat = serializers.ChoiceField(SEATS, help_text="1 值班员 · 2 备班 · 3 带班领导 · 4 分管副局长")
+    seat = serializers.ChoiceField(SEATS)
     starts_at = serializers.DateTimeField()
     ends_at = serializers.DateTimeField()
     names = serializers.DictField(child=serializers.JSONField())

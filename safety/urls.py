@@ -4,12 +4,14 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from safety.openapi import schema_json
 from safety.views import DeskLogin
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("login/", DeskLogin.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("api/v1/schema.json", schema_json, name="schema"),
     path("api/v1/auth/", include("safety.auth_urls")),
     path("api/v1/", include("safety.reading_urls")),
     path("api/v1/", include("inspections.reading_urls")),

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from safety.authentication import device_id_of
 from safety.errors import Busy, Malformed, NotAllowed, Unauthenticated
+from safety.schema import PROBLEM, ProblemShape, refusals
 from sync.contacts import hear, note_contact
 from sync.cursor import decode_cursor
 from sync.pull import DEFAULT_ENTRIES, MAX_ENTRIES, pull
@@ -59,6 +60,14 @@ class SyncView(APIView):
 class PushView(SyncView):
     """POST a batch of operations; 200 with one verdict each, whatever the verdicts."""
 
+    @extend_schema(
+        operation_id="sync_push",
+        tags=["同步 Sync"],
+        summary="推送一批操作",
+        description="先存下,再理解;每个操作一个回执,互不阻挡。只有信封本身坏了才是 400。重发同一批没有第二个效果。",
+        request=OpenApiTypes.OBJECT,
+        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "回执"), **refusals(400, 401, 413, 503)},
+    )
     def post(self, request):
         self.note(request)
         answer = push(request.body, person=request.user.id, device=device_id_of(request), now=timezone.now())
@@ -108,6 +117,7 @@ class PullView(SyncView):
 
     @extend_schema(
         operation_id="sync_pull",
+        tags=["同步 Sync"],
         summary="取回变更",
         description=(
             "不带 cursor 即首次下载。一页内各条按 seq 排列,重复收到无害:rev 大于本机才应用。"
@@ -131,11 +141,11 @@ class PullView(SyncView):
                 "一页变更",
                 examples=[OpenApiExample("一页", value=PULL_EXAMPLE, response_only=True)],
             ),
-            400: OpenApiResponse(OpenApiTypes.OBJECT, "malformed, cursor-filter-mismatch"),
-            401: OpenApiResponse(OpenApiTypes.OBJECT, "unauthenticated, token-expired"),
-            409: OpenApiResponse(OpenApiTypes.OBJECT, "cursor-ahead:请重新下载"),
-            410: OpenApiResponse(OpenApiTypes.OBJECT, "epoch-changed, cursor-expired:请重新下载"),
-            503: OpenApiResponse(OpenApiTypes.OBJECT, "busy:请稍后重试"),
+            (400, PROBLEM): OpenApiResponse(ProblemShape, "malformed, cursor-filter-mismatch"),
+            (401, PROBLEM): OpenApiResponse(ProblemShape, "unauthenticated, token-expired"),
+            (409, PROBLEM): OpenApiResponse(ProblemShape, "cursor-ahead:请重新下载"),
+            (410, PROBLEM): OpenApiResponse(ProblemShape, "epoch-changed, cursor-expired:请重新下载"),
+            (503, PROBLEM): OpenApiResponse(ProblemShape, "busy:请稍后重试"),
         },
     )
     def get(self, request) -> HttpResponse:

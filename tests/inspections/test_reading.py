@@ -93,12 +93,12 @@ def many_visits(town, count):
 
 def test_choices_of_the_shapes_are_those_of_the_tables():
     pairs = [
-        (shapes.GRADES, Grade.values),
-        (shapes.FINDING_KINDS, FindingKind.values),
-        (shapes.ITEM_STATES, ItemState.values),
-        (shapes.INSPECTION_STATES, InspectionState.values),
-        (shapes.TASK_STATES, [value for value, _ in Task._meta.get_field("state").choices]),
-        (shapes.PHOTO_STATES, PhotoState.values),
+        (shapes.GRADES, Grade.choices),
+        (shapes.FINDING_KINDS, FindingKind.choices),
+        (shapes.ITEM_STATES, ItemState.choices),
+        (shapes.INSPECTION_STATES, InspectionState.choices),
+        (shapes.TASK_STATES, Task._meta.get_field("state").choices),
+        (shapes.PHOTO_STATES, PhotoState.choices),
     ]
     assert [ours for ours, _ in pairs] == [theirs for _, theirs in pairs]
 

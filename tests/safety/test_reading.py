@@ -20,6 +20,7 @@ from safety.models import (
     Channel,
     Delivery,
     DeliveryState,
+    LegalMode,
     OrganisationKind,
     Role,
     Seat,
@@ -79,14 +80,15 @@ def raise_alert(town, *, site=None, sentence="燃气报警失效", key="k", said
 
 def test_choices_of_the_shapes_are_those_of_the_tables():
     pairs = [
-        (shapes.ORGANISATION_KINDS, OrganisationKind.values),
-        (shapes.SITE_KINDS, SiteKind.values),
-        (shapes.ROLES, Role.values),
-        (shapes.SEATS, Seat.values),
-        (shapes.ALERT_STATES, AlertState.values),
-        (shapes.SEVERITIES, Severity.values),
-        (shapes.DELIVERY_STATES, DeliveryState.values),
-        (shapes.CHANNELS, Channel.values),
+        (shapes.ORGANISATION_KINDS, OrganisationKind.choices),
+        (shapes.LEGAL_MODES, LegalMode.choices),
+        (shapes.SITE_KINDS, SiteKind.choices),
+        (shapes.ROLES, Role.choices),
+        (shapes.SEATS, Seat.choices),
+        (shapes.ALERT_STATES, AlertState.choices),
+        (shapes.SEVERITIES, Severity.choices),
+        (shapes.DELIVERY_STATES, DeliveryState.choices),
+        (shapes.CHANNELS, Channel.choices),
     ]
     assert [ours for ours, _ in pairs] == [theirs for _, theirs in pairs]
 
