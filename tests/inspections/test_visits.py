@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -91,10 +92,10 @@ def test_phone_does_not_conflict_with_its_own_earlier_word(visit):
 
 
 def test_later_clock_stands_between_two_phones_of_one_inspector(town, visit):
-    tablet = Phone(town.inspector)
-    for phone, value, hlc in ((tablet, "ok", "2026-01-02"), (visit.one, "fail", "2026-01-01")):
+    tablet, now = Phone(town.inspector), timezone.now()
+    for phone, value, told in ((tablet, "ok", now), (visit.one, "fail", now - timedelta(hours=1))):
         said = {"answers": {"ST-11": {"result": {"value": value}}}}
-        phone.op("inspections", "patch", said, doc_id=visit.id, base_rev=1, hlc=hlc)
+        phone.op("inspections", "patch", said, doc_id=visit.id, base_rev=1, hlc=f"{told.isoformat()}/0000/x")
         phone.send()
     assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
 
