@@ -89,6 +89,7 @@ def _finding(row: Finding) -> dict:
         "ordinal": row.ordinal,
         "inspection_id": row.inspection_id,
         "quick_hazard_id": row.quick_hazard_id,
+        "revisit_id": row.revisit_id,
         "unit_id": row.item.unit_id,
         "site_id": row.item.site_id,
         "item_code": row.item_code,

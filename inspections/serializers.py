@@ -177,6 +177,7 @@ class FindingShape(serializers.Serializer):
     ordinal = serializers.IntegerField()
     inspection_id = serializers.UUIDField(allow_null=True)
     quick_hazard_id = serializers.UUIDField(allow_null=True)
+    revisit_id = serializers.UUIDField(allow_null=True)
     unit_id = serializers.UUIDField()
     site_id = serializers.UUIDField()
     item_code = serializers.CharField()
@@ -205,6 +206,7 @@ class RectificationShape(Shape):
     state = serializers.ChoiceField(ITEM_STATES)
     round = serializers.IntegerField(help_text="第几轮整改。")
     evidence_hash = serializers.CharField()
+    last_ordinal = serializers.IntegerField(help_text="最近一份材料的序号;提交材料时填入 seen,表示看到哪里。")
     found_on = serializers.DateField()
     due_on = serializers.DateField(allow_null=True)
     facts = serializers.DictField(help_text="延期、停用、挂牌、反复等情况。")
@@ -249,7 +251,14 @@ class QuickHazardShape(Shape):
 
 class SubmissionShape(Shape):
     inspection_id = serializers.UUIDField()
-    kind = serializers.ChoiceField([("alternative", "另一份提交"), ("amendment", "更正"), ("late", "提交后的修改")])
+    kind = serializers.ChoiceField(
+        [
+            ("alternative", "另一份提交"),
+            ("amendment", "更正"),
+            ("late", "提交后的修改"),
+            ("withheld", "限定人员查看的内容"),
+        ]
+    )
     author_id = serializers.UUIDField()
     reason = serializers.CharField()
     content = serializers.CharField(help_text="JSON 字符串,原样。")
@@ -266,6 +275,7 @@ class ConflictShape(Shape):
     kept_by = serializers.UUIDField(allow_null=True)
     lost_by = serializers.UUIDField(allow_null=True)
     lost_at = serializers.DateTimeField()
+    pick = serializers.ChoiceField(["", "kept", "lost"], help_text="选定了哪一个;空为尚未选定。")
     resolved_by = serializers.UUIDField(allow_null=True)
     resolved_at = serializers.DateTimeField(allow_null=True)
 

@@ -478,8 +478,8 @@ def settle_visits(world: World) -> None:
             _settle(world, saying, visit)
         if visit.state == InspectionState.SUBMITTED:
             _flag(world, visit)
-    for visit_id, saying in world.store.pop("supplemented", {}).items():
-        _flag_again(world, saying, world.get("inspections", visit_id))
+    for supplemented, saying in world.store.pop("supplemented", {}).items():
+        _flag_again(world, saying, world.get("inspections", supplemented))
 
 
 def _flag_again(world: World, saying: Saying, visit: Inspection) -> None:

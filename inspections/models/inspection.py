@@ -182,7 +182,14 @@ class Submission(OfSite):
 
     inspection = models.ForeignKey(Inspection, models.PROTECT, related_name="submissions", verbose_name="检查")
     kind = models.CharField(
-        "类别", max_length=12, choices=[("alternative", "另一份提交"), ("amendment", "更正"), ("late", "提交后的修改")]
+        "类别",
+        max_length=12,
+        choices=[
+            ("alternative", "另一份提交"),
+            ("amendment", "更正"),
+            ("late", "提交后的修改"),
+            ("withheld", "限定人员查看的内容"),
+        ],
     )
     author = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="作者")
     reason = models.CharField("说明", max_length=500, blank=True)
@@ -264,6 +271,7 @@ class Conflict(OfSite):
     lost_by = models.UUIDField("未采用的由谁记录", null=True)
     lost_op_id = models.UUIDField("终端操作", null=True)
     lost_at = models.DateTimeField("时间")
+    pick = models.CharField("选定", max_length=4, blank=True, choices=[("kept", "保留的"), ("lost", "未保留的")])
     resolved_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+", verbose_name="选定人")
     resolved_at = models.DateTimeField("选定时间", null=True)
 
@@ -284,6 +292,7 @@ class Conflict(OfSite):
                 "kept_by": self.kept_by,
                 "lost_by": self.lost_by,
                 "lost_at": self.lost_at,
+                "pick": self.pick,
                 "resolved_by": self.resolved_by_id,
                 "resolved_at": self.resolved_at,
             }
@@ -298,7 +307,8 @@ class FindingSet(models.QuerySet):
 
 
 class Finding(models.Model):
-    """One thing not in order at one place, from an answer or said by itself. It is never edited into another."""
+    """One thing not in order at one place: from an answer, said by itself, or seen at a revisit. It is never edited into
+    another."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     item = models.ForeignKey(
@@ -308,6 +318,9 @@ class Finding(models.Model):
     inspection = models.ForeignKey(Inspection, models.PROTECT, null=True, related_name="findings", verbose_name="检查")
     quick_hazard = models.ForeignKey(
         QuickHazard, models.PROTECT, null=True, related_name="findings", verbose_name="随手拍"
+    )
+    revisit = models.ForeignKey(
+        "inspections.Statement", models.PROTECT, null=True, related_name="findings", verbose_name="复查"
     )
     item_code = models.CharField("检查项", max_length=12, blank=True)
     kind = models.CharField("类别", max_length=8, choices=FindingKind.choices)
@@ -335,7 +348,7 @@ class Finding(models.Model):
                 name="a_visit_finds_a_thing_at_a_place_once",
             ),
             models.CheckConstraint(
-                name="a_finding_comes_from_a_visit_or_a_quick_hazard",
-                condition=Q(inspection__isnull=False) | Q(quick_hazard__isnull=False),
+                name="a_finding_comes_from_a_visit_a_quick_hazard_or_a_revisit",
+                condition=Q(inspection__isnull=False) | Q(quick_hazard__isnull=False) | Q(revisit__isnull=False),
             ),
         ]

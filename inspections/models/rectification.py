@@ -23,12 +23,13 @@ class ItemState(models.TextChoices):
 
 
 ENDED = (ItemState.CLOSED, ItemState.WITHDRAWN)
+NOT_DUE = (*ENDED, ItemState.TRANSFERRED)  # another authority's to cure: the unit cannot be late with it
 
 
 class RectificationSet(DocumentSet):
     def overdue_on(self, day: date) -> "RectificationSet":
-        """Past the due date (school's local date, inclusive) and not ended; as `is_overdue_on` says of one."""
-        return self.filter(due_on__lt=day).exclude(state__in=ENDED)
+        """Past the due date (school's local date, inclusive) and still the unit's to cure; as `is_overdue_on` says."""
+        return self.filter(due_on__lt=day).exclude(state__in=NOT_DUE)
 
 
 class RectificationItem(OfSite):
@@ -49,6 +50,7 @@ class RectificationItem(OfSite):
     round = models.IntegerField("轮次", default=1)
     evidence_hash = models.CharField("材料哈希", max_length=64)
     next_ordinal = models.IntegerField(default=1)
+    last_ordinal = models.IntegerField(default=0)  # of the newest that counts; talk moves nobody's item
     found_on = models.DateField("发现日期")
     due_on = models.DateField("整改期限", null=True)
     facts = models.JSONField(
@@ -80,9 +82,9 @@ class RectificationItem(OfSite):
     def __str__(self) -> str:
         return f"{self.number} {self.text}"
 
-    def is_overdue_on(self, day) -> bool:
-        """Past its due date and not ended; computed, never stored."""
-        return self.due_on is not None and self.state not in ENDED and self.due_on < day
+    def is_overdue_on(self, day: date) -> bool:
+        """Past its due date and still the unit's to cure; computed, never stored."""
+        return self.due_on is not None and self.state not in NOT_DUE and self.due_on < day
 
     def wire(self) -> bytes:
         return msgspec.json.encode(
@@ -102,6 +104,7 @@ class RectificationItem(OfSite):
                 "state": self.state,
                 "round": self.round,
                 "evidence_hash": self.evidence_hash,
+                "last_ordinal": self.last_ordinal,
                 "found_on": self.found_on,
                 "due_on": self.due_on,
                 "facts": self.facts,
