@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 MAX_OPERATIONS = 500
 MAX_BYTES = 1_000_000
 RECEIVE_TRIES = 5
+TRAVEL = timedelta(seconds=30)  # a smaller difference between two clocks may be the way
 FINAL = ("applied", "merged", "superseded", "rejected")
 
 
@@ -129,7 +130,7 @@ def decode_envelope(body: bytes, *, device: UUID) -> Envelope:
 
 def skew_of(sent_at: datetime | None, now: datetime) -> timedelta:
     """What to add to the phone's times: by how much its clock was behind when it sent; small differences are travel."""
-    if sent_at is None or sent_at.tzinfo is None or abs(now - sent_at) < timedelta(seconds=30):
+    if sent_at is None or sent_at.tzinfo is None or abs(now - sent_at) < TRAVEL:
         return timedelta()
     return now - sent_at
 
@@ -295,6 +296,9 @@ def recall(operation: Operation) -> Heard | None:
         return None
     heard = _read(bytes(body.bytes), now=operation.received_at, skew=timedelta())
     heard.said_at, heard.body, heard.replayed = operation.said_at, BodyRef(body.id, bytes(body.hash)), True
+    if heard.problem is None:
+        by = operation.said_at - heard.op.at  # what its phone's clock was set right by when it was received
+        heard.skew = by if abs(by) >= TRAVEL else timedelta()
     return heard
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from django.utils import timezone
 
-from inspections.models import Inspection, QuickHazard, RectificationItem
+from inspections.models import Inspection, Photo, QuickHazard, RectificationItem
 from safety.errors import Malformed, TooLarge
 from safety.ids import new_id
 from safety.models import Body, Change, Clock
@@ -151,6 +151,19 @@ def test_photo_before_its_visit_waits_and_is_heard_once_the_visit_is_there(town)
         0,
     )
     assert Change.objects.filter(collection="photos", doc_id=picture, kind="photo.declared").exists()
+
+
+def test_what_waited_keeps_the_correction_of_its_phones_clock(town):
+    phone, visit = Phone(town.inspector), new_id()
+    behind = timezone.now() - timedelta(hours=2)
+    picture = phone.op("photos", "create", photo(visit, taken_at=behind), at=behind)
+    phone.send(sent_at=behind)
+    said = {"site_id": town.canteen.id, "template_version_id": town.checklist.id, "started_at": timezone.now()}
+    phone.op("inspections", "create", said, doc_id=visit)
+    phone.send()
+    assert drain_deferred(timezone.now()) == 1
+    stored = Photo.objects.get(pk=picture)
+    assert abs(stored.corrected_at - stored.taken_at - timedelta(hours=2)) < timedelta(minutes=1)
 
 
 def test_what_became_ripe_is_heard_whatever_waits_before_it(town):
