@@ -75,7 +75,12 @@ def _creates_visit(doc_id: UUID, said: inputs.CreateInspection) -> list[Need]:
 
 def _creates_hazard(doc_id: UUID, said: inputs.CreateQuickHazard) -> list[Need]:
     place = (said.site_id, said.item_code, normalise_place(said.place))
-    return [("quick_hazards", doc_id), ("sites", said.site_id), ("places", place)]
+    return [
+        ("quick_hazards", doc_id),
+        ("sites", said.site_id),
+        ("places", place),
+        ("inspections", said.inspection_id),
+    ]
 
 
 VERBS: dict[str, Verb] = GROUND_VERBS | {

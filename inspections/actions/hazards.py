@@ -5,7 +5,7 @@ from inspections.actions.findings import Proposal, attach
 from inspections.loading import cure_of
 from inspections.models import QuickHazard
 from safety.errors import IdTaken
-from safety.models import Audience
+from safety.models import Audience, Site
 from safety.verbs import Outcome, Saying, World
 
 
@@ -18,7 +18,7 @@ def decide_quick_hazard(world: World, saying: Saying) -> Outcome:
             raise IdTaken()
         return Outcome("applied", doc=existing)
     site = world.seen("sites", said.site_id, saying)
-    world.require(site, saying)
+    _require_there(world, saying, site)
     kind, grade = rules.FindingKind(said.kind), rules.Grade(said.grade)
     hazard = QuickHazard(
         id=saying.doc_id,
@@ -54,3 +54,12 @@ def decide_quick_hazard(world: World, saying: Saying) -> Outcome:
     )
     hazard.item_id = attach(world, saying, proposal, site=site, hazard=hazard, named=hazard.named).id
     return Outcome("applied", doc=hazard, entry=entry)
+
+
+def _require_there(world: World, saying: Saying, site: Site) -> None:
+    """A post over the site, or a part in the visit there that the hazard names. Raises NotAllowed."""
+    visit = world.get("inspections", saying.input.inspection_id)
+    if visit is not None and visit.site_id == site.id and str(world.work.actor) in visit.participants:
+        world.require_held(site, saying)
+    else:
+        world.require(site, saying)

@@ -233,6 +233,17 @@ def test_colleague_joins_by_the_secret_and_a_wrong_one_waits_as_an_unknown_visit
     assert patch(phone, visit, "ST-11", value="ok")["status"] == "applied"
 
 
+def test_colleague_from_elsewhere_tells_a_hazard_within_the_visit_and_not_beside_it(town, visit):
+    phone = Phone(make_person(role="inspector", at=town.neighbour))
+    phone.op("inspections", "join", {"secret": "qr-secret-1"}, doc_id=visit.id)
+    said = {"site_id": town.canteen.id, "text": "灯罩松动"}
+    phone.op("quick_hazards", "create", said | {"inspection_id": visit.id})
+    phone.op("quick_hazards", "create", said)
+    results = phone.send()
+    assert [result["status"] for result in results] == ["applied", "applied", "rejected"]
+    assert results[2]["problem"]["code"] == "not-allowed"
+
+
 def test_visit_that_could_not_happen_ends_with_its_reason(visit):
     visit.one.op("inspections", "void", {"cause": "closed"}, doc_id=visit.id)
     assert visit.one.send()[0]["status"] == "applied"
