@@ -5,7 +5,13 @@ from functools import lru_cache
 import msgspec
 
 from inspections.frozen import FrozenItem, FrozenTemplate
-from inspections.models import TemplateVersion
+from inspections.models import Inspection, TemplateVersion
+from safety.verbs import World
+
+
+def items_of(world: World, visit: Inspection) -> dict[str, FrozenItem]:
+    """The items of a visit's checklist by code, out of what the unit has loaded."""
+    return items_in(world.get("versions", visit.version_id))
 
 
 def items_in(version: TemplateVersion) -> dict[str, FrozenItem]:

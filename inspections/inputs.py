@@ -38,10 +38,22 @@ class Result(Shape, kw_only=True):
 
 
 class AnswerPatch(Shape, kw_only=True):
-    """What a phone touched of one answer: the result group, the note, or both."""
+    """What a phone touched of one answer: the result group, the note, or both.
 
-    result: Result | UnsetType = UNSET
+    A flat client sends an answer back whole, as the wire shows it: no result is null there, and who said what stands
+    beside. That is understood, and says nothing.
+    """
+
+    result: Result | None | UnsetType = UNSET
     note: Text | UnsetType = UNSET
+    by: UUID | None | UnsetType = UNSET
+    note_by: UUID | None | UnsetType = UNSET
+    late: bool | UnsetType = UNSET
+
+    def spoken(self) -> "AnswerPatch":
+        """Without what only the server says."""
+        result = UNSET if self.result is None else self.result
+        return AnswerPatch(result=result, note=self.note)
 
 
 class Header(Shape, kw_only=True):
@@ -96,6 +108,10 @@ class JoinInspection(Shape, kw_only=True):
     secret: Annotated[str, Meta(min_length=8, max_length=100)]
 
 
+class DeleteInspection(Shape, kw_only=True):
+    """A draft that its maker no longer wants."""
+
+
 class VoidInspection(Shape, kw_only=True):
     cause: Literal["closed", "refused", "wrong_school", "duplicate", "other"]
     reason: Text = ""
@@ -144,7 +160,10 @@ class PhotoRef(Shape, kw_only=True):
 
 
 class OnItem(Shape, kw_only=True):
+    """What is said about an item. `seen` is the item's `last_ordinal` as the author had it before them, if known."""
+
     rectification_id: UUID
+    seen: Annotated[int, Meta(ge=0)] | None = None
 
 
 class CreateNotice(OnItem, kw_only=True):

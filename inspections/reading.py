@@ -23,6 +23,7 @@ from inspections.models import (
     Task,
     TemplateVersion,
 )
+from inspections.rules import flag_words
 from safety.errors import NotFound
 from safety.models import Audience, Organisation, Person, Site
 from safety.paging import merged_page_of
@@ -59,9 +60,21 @@ def _show_templates(of: Readable, rows: list, asked: Asked) -> list[dict]:
     return [version | {"content": CONTENT_ADDRESS.format(**version)} for version in versions]
 
 
+def _show_visits(of: Readable, rows: list[Inspection], asked: Asked) -> list[dict]:
+    return [_with_flags_named(visit, visit["flags"]) for visit in show_documents(of, rows, asked)]
+
+
 def _show_items(of: Readable, rows: list[RectificationItem], asked: Asked) -> list[dict]:
     overdue = {str(row.pk): row.is_overdue_on(asked.day) for row in rows}
-    return [item | {"overdue": overdue[item["id"]]} for item in show_documents(of, rows, asked)]
+    items = [item | {"overdue": overdue[item["id"]]} for item in show_documents(of, rows, asked)]
+    return [_with_flags_named(item, item["facts"].get("flags", [])) for item in items]
+
+
+def _with_flags_named(document: dict, flags: list[str]) -> dict:
+    """What a record or an item lacks, in words beside the codes."""
+    if flags:
+        document["names"]["flags"] = [flag_words(flag) for flag in flags]
+    return document
 
 
 def _show_photos(of: Readable, rows: list, asked: Asked) -> list[dict]:
@@ -258,6 +271,7 @@ COLLECTIONS = [
             "participants": (Person, "name"),
             "submitted_by": (Person, "name"),
         },
+        show=_show_visits,
     ),
     FINDINGS,
     Readable(

@@ -323,7 +323,8 @@ def take_apart(answers: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str,
     """
     changed = {}
     for code, answer in answers.items():
-        seen = base.get(code) or {}
+        seen = base.get(code)
+        seen = seen if isinstance(seen, Mapping) else {}
         said = {name: getattr(answer, name) for name in ("result", "note")}
         said = {name: UNSET if _as_seen(value, seen.get(name)) else value for name, value in said.items()}
         if any(value is not UNSET for value in said.values()):
@@ -362,21 +363,50 @@ def record_flags(
     photos: Collection[str],
     participants: Collection[str],
     signatures: Collection[Mapping[str, Any]],
+    snapshot_sha256: str = "",
 ) -> list[str]:
     """What a submitted record lacks, as `flag` or `flag:code`: shown in it, refused by nobody (design §4).
 
-    `photos`: codes of the items that have one; `participants`: ids; `signatures`: contents with a `capacity`. A photo
-    that is wanted and missing is `missing-photo`, or `unphotographed` where a reason went into the record instead.
+    `photos`: codes of the items that have one; `participants`: ids; `signatures`: contents with their `author`,
+    `capacity`, and where they name them the `signer` and the `snapshot_sha256` that was signed. A photo that is wanted and missing is
+    `missing-photo`, or `unphotographed` where a reason went into the record instead.
     """
     flags = [flag for code, item in items.items() for flag in _item_flags(code, item, answers, photos)]
-    capacities = [signature["capacity"] for signature in signatures]
+    hands = [each for each in signatures if each.get("snapshot_sha256", "") in ("", snapshot_sha256)]
+    inspectors = {(each["author"], each.get("signer", "")) for each in hands if each["capacity"] == "inspector"}
     if len(set(participants)) < 2:
         flags.append("missing-second-inspector")
-    if capacities.count("inspector") < min(2, len(set(participants))):
+    if len(inspectors) < min(2, len(set(participants))):
         flags.append("missing-inspector-signature")
-    if "unit" not in capacities:
+    if all(each["capacity"] != "unit" for each in hands):
         flags.append("missing-unit-signature")
+    if len(hands) < len(signatures):
+        flags.append("signature-of-another-snapshot")
     return flags
+
+
+SAID_AT_SUBMIT = ("differs-from-snapshot", "phone-clock-wrong")  # flags that only the submit can tell
+FLAG_WORDS = {
+    "missing-photo": "应拍照片,没有照片",
+    "unphotographed": "应拍照片,没有拍(原因已写入记录)",
+    "banned-photo": "这一项不得拍照,却附有照片",
+    "missing-reason": "没有写明不适用或未检查的原因",
+    "reading-out-of-bounds": "读数超出标准,结果却填了符合",
+    "differs-from-snapshot": "同事填写的结果更严,记录与签字时的内容不同",
+    "phone-clock-wrong": "提交时手机的时间不准,记录里的时间已经校正",
+    "missing-second-inspector": "检查人员不足两人",
+    "missing-inspector-signature": "检查人员签字不全",
+    "missing-unit-signature": "被检查单位没有签字",
+    "signature-of-another-snapshot": "有签字针对的是另一份内容,没有计入",
+    "missing-photo-before": "现场已整改,缺整改前的照片",
+    "missing-photo-after": "现场已整改,缺整改后的照片",
+}
+
+
+def flag_words(flag: str) -> str:
+    """A flag of a record or of an item (`flag` or `flag:code`) as people read it."""
+    code, _, item = flag.partition(":")
+    return f"{item} {FLAG_WORDS[code]}" if item else FLAG_WORDS[code]
 
 
 def _item_flags(code: str, item: FrozenItem, answers: Mapping[str, Any], photos: Collection[str]) -> list[str]:

@@ -1,9 +1,12 @@
 """Rows to the fold's structs: what a stored finding or statement says, as `inspections.fold` reads it."""
 
+from collections.abc import Collection
+from uuid import UUID
+
 import msgspec
 
 from inspections import fold
-from inspections.models import Finding, Statement, StatementKind
+from inspections.models import Finding, Photo, Statement, StatementKind
 from inspections.rules import FindingKind, Grade
 
 _STRUCTS: dict[str, type[fold.Said]] = {
@@ -23,7 +26,8 @@ _STRUCTS: dict[str, type[fold.Said]] = {
 }
 
 
-def said_by_finding(finding: Finding) -> fold.Finding:
+def said_by_finding(finding: Finding, *, photos: Collection[Photo] = (), repeat_of: UUID | None = None) -> fold.Finding:
+    """`photos` are those of what it was found on, whatever their moment; `repeat_of` is the ended item that its own repeats."""
     return fold.Finding(
         id=finding.id,
         ordinal=finding.ordinal,
@@ -33,6 +37,9 @@ def said_by_finding(finding: Finding) -> fold.Finding:
         kind=FindingKind(finding.kind),
         grade=Grade(finding.grade),
         fixed_on_spot=finding.fixed_on_spot,
+        before=tuple(fold.Photo(each.id, each.sha256) for each in photos if each.moment == "before"),
+        after=tuple(fold.Photo(each.id, each.sha256) for each in photos if each.moment == "after"),
+        repeat_of=repeat_of,
     )
 
 

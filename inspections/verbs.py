@@ -10,6 +10,7 @@ from inspections.actions.photos import decide_photo, photo_needs
 from inspections.actions.rectification import decide_comment, decide_signature, decide_statement
 from inspections.actions.visits import (
     decide_create,
+    decide_delete,
     decide_join,
     decide_patch,
     decide_resolve,
@@ -80,6 +81,7 @@ def _creates_hazard(doc_id: UUID, said: inputs.CreateQuickHazard) -> list[Need]:
         ("sites", said.site_id),
         ("places", place),
         ("inspections", said.inspection_id),
+        ("catalogue", said.item_code or None),
     ]
 
 
@@ -88,6 +90,7 @@ VERBS: dict[str, Verb] = GROUND_VERBS | {
     "inspections.patch": Verb(inputs.PatchInspection, _own("inspections"), decide_patch),
     "inspections.submit": Verb(inputs.SubmitInspection, _own("inspections"), decide_submit),
     "inspections.join": Verb(inputs.JoinInspection, _own("inspections"), decide_join),
+    "inspections.delete": Verb(inputs.DeleteInspection, _own("inspections"), decide_delete),
     "inspections.void": Verb(inputs.VoidInspection, _own("inspections"), decide_void),
     "submissions.create": Verb(
         inputs.CreateSubmission,

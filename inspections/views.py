@@ -1,6 +1,6 @@
 """The doors that say something: one small view for every verb, one for the bytes of a photo, one for its shown copies."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -37,7 +37,7 @@ class AnyBytes(BaseParser):
 
 
 class SayView(APIView):
-    """Says a verb: POST /<collection>, POST /<collection>/<id>/<action>, PATCH /<collection>/<id>."""
+    """Says a verb: POST /<collection>, POST /<collection>/<id>/<action>, PATCH and DELETE /<collection>/<id>."""
 
     parser_classes = [AnyBytes]
     schema = None  # the schema shows each verb of the table instead (safety/openapi.py)
@@ -48,18 +48,29 @@ class SayView(APIView):
     def patch(self, request, collection: str, doc_id: UUID):
         return self._say(request, f"{collection}.patch", doc_id)
 
+    def delete(self, request, collection: str, doc_id: UUID):
+        return self._say(request, f"{collection}.delete", doc_id)
+
     def _say(self, request, key: str, doc_id: UUID | None) -> HttpResponse:
         verb = VERBS.get(key)
         if verb is None:
             raise NotFound()
-        content, doc_id, base_rev = _content(request, verb.struct, doc_id)
-        outcome = say(request, key, doc_id=doc_id, content=content, base_rev=base_rev)
+        asked = _content(request, verb.struct, doc_id)
+        outcome = say(request, key, asked)
         created = outcome.entry is not None and key.endswith(".create")
         return HttpResponse(outcome_bytes(outcome), status=201 if created else 200, content_type="application/json")
 
 
-def _content(request, struct: type, doc_id: UUID | None) -> tuple[Any, UUID, int | None]:
-    """The body's content in its shape, with the id and base_rev that may stand beside it."""
+class Asked(NamedTuple):
+    """A body as it came: the content in its shape, and what may stand beside it, as in an operation of a phone."""
+
+    doc_id: UUID
+    content: Any
+    base_rev: int | None
+    base: dict[str, Any] | None
+
+
+def _content(request, struct: type, doc_id: UUID | None) -> Asked:
     try:
         raw = request.body
     except RequestDataTooBig as big:
@@ -73,39 +84,45 @@ def _content(request, struct: type, doc_id: UUID | None) -> tuple[Any, UUID, int
     try:
         own_id = msgspec.convert(members.pop("id", None), UUID | None)
         base_rev = msgspec.convert(members.pop("base_rev", None), int | None)
-        return msgspec.convert(members, struct), doc_id or own_id or new_id(), base_rev
+        base = msgspec.convert(members.pop("base", None), dict[str, Any] | None)
+        return Asked(doc_id or own_id or new_id(), msgspec.convert(members, struct), base_rev, base)
     except msgspec.ValidationError as wrong:
         raise Problem("validation", "内容不符合要求:{reason}", reason=str(wrong)) from wrong
 
 
-def say(request, key: str, *, doc_id: UUID, content: Any, base_rev: int | None) -> Outcome:
-    """One thing said at the web's door, in a unit of its own. Raises the Problem that it meets."""
+def say(request, key: str, asked: Asked) -> Outcome:
+    """One thing said at the web's door, in a unit of its own. Raises the Problem that it meets; nothing is kept then,
+    but for what a refusal itself leaves behind (`Outcome.kept`)."""
     now = timezone.now()
     person = request.user
 
     def door(organisations: frozenset[UUID]) -> Outcome:
         with unit(actor=person.id, device=device_id_of(request), source="web", now=now) as work:
-            said = msgspec.json.encode({"verb": key, "id": doc_id, "said": content}, order="deterministic")
+            said = {"verb": key, "id": asked.doc_id, "said": asked.content}
             saying = Saying(
                 verb=key,
-                doc_id=doc_id,
-                input=content,
-                body=work.body(said),
+                doc_id=asked.doc_id,
+                input=asked.content,
+                body=work.body(msgspec.json.encode(said, order="deterministic")),
                 said_at=now,
                 device=device_id_of(request),
-                base_rev=base_rev,
+                base_rev=asked.base_rev,
+                base=asked.base,
             )
             world = World(work, sight_of(person, on=today(now)), past=PastSights(person.id))
             ready(world, [saying], organisations=organisations)
             outcome = decide(world, VERBS, saying)
-            if outcome.status == "deferred":
-                raise NotFound()
-            if outcome.problem is not None:
+            if outcome.doc is None and outcome.problem is None:
+                raise NotFound()  # it waits, or there was nothing to do it to: unknown and unseen alike
+            if outcome.problem is not None and not outcome.kept:
                 raise outcome.problem
             hear(world)
             return outcome
 
-    return with_locks(door)
+    outcome = with_locks(door)
+    if outcome.problem is not None:
+        raise outcome.problem
+    return outcome
 
 
 def outcome_bytes(outcome: Outcome) -> bytes:

@@ -37,8 +37,9 @@ GRANTS: dict[str, frozenset[str]] = {
     "inspections.submit": FIELD,
     "inspections.join": FIELD,
     "inspections.void": FIELD,
+    "inspections.delete": FIELD,
     "submissions.create": FIELD,
-    "photos.create": FIELD | UNIT_SIDE,
+    "photos.create": FIELD | OFFICE | UNIT_SIDE | {Role.DUTY_OFFICER.value},  # whoever may say what it belongs to
     "quick_hazards.create": FIELD | {Role.DUTY_OFFICER.value},
     "notices.create": OFFICE,
     "receipts.create": UNIT_SIDE,

@@ -60,6 +60,7 @@ class Urgency:
     body: BodyRef
     operation: UUID | None = None
     fixed_since: bool | None = None
+    persons: frozenset[UUID] | None = None  # of a notice: those who may be told, where not everybody there may
 
 
 def raise_for(work: Work, urgencies: list[Urgency]) -> None:
@@ -203,7 +204,8 @@ def _tell_school(work: Work, urgency: Urgency) -> None:
             subject_collection=subject.collection, subject_id=subject.id, person__in=people, channel=Channel.APP
         ).values_list("person_id", flat=True)
     )
-    owe(work, subject, {each: "notice" for each in sorted(people - already)}, sentence=urgency.sentence)
+    wanted = people if urgency.persons is None else people & set(urgency.persons)
+    owe(work, subject, {each: "notice" for each in sorted(wanted - already)}, sentence=urgency.sentence)
 
 
 def waiting_for(person_id: UUID, *, at: datetime) -> list[Alert]:

@@ -54,6 +54,7 @@ class Outcome:
     problem: Problem | None = None
     conflicts: list = field(default_factory=list)
     waiting_for: list[Need] = field(default_factory=list)
+    kept: bool = False  # a refusal that leaves something behind all the same (bytes that it sealed)
 
 
 class Wait(Exception):
@@ -93,8 +94,9 @@ class World:
         """The row, or None."""
         return self.rows[kind].get(doc_id)
 
-    def put(self, kind: str, row: Any) -> None:
-        self.rows[kind][row.id] = row
+    def put(self, kind: str, row: Any) -> Any:
+        """Keeps a row and gives the one that is kept: a second loading of the same row must not part it in two."""
+        return self.rows[kind].setdefault(row.id, row)
 
     def seen(self, kind: str, doc_id: UUID, saying: Saying, *, collection: str = "") -> Any:
         """The row if the author sees it, or saw it when it was said; raises Wait for its collection otherwise.

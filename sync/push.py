@@ -146,8 +146,14 @@ def _read(raw: bytes, *, now: datetime, skew: timedelta) -> Heard:
         return heard
     heard.said_at = min(op.at + skew, now)
     if op.verb not in VERBS:
-        heard.fault = Malformed("unknown-verb", "服务器不认识“{verb}”,请更新手机上的应用。", verb=op.verb)
+        heard.fault = _unknown(op)
     return heard
+
+
+def _unknown(op: Op) -> Problem:
+    if op.kind == "delete" and f"{op.collection}.create" in VERBS:
+        return Problem("not-deletable", "这份材料是记录的一部分,只增不减,不能删除。有误的请补充说明或申请撤销。")
+    return Malformed("unknown-verb", "服务器不认识“{verb}”,请更新手机上的应用。", verb=op.verb)
 
 
 def _op_id_in(raw: bytes) -> UUID:

@@ -1,13 +1,15 @@
 """Findings become rectification items, or attach to the one that is open at their place; who must know is decided here."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from inspections import fold, rules
-from inspections.loading import Cure, cure_of, note_open
-from inspections.models import Finding, Inspection, QuickHazard, RectificationItem
+from inspections.loading import cure_of, neighbours, note_item
+from inspections.models import Finding, Inspection, Photo, QuickHazard, RectificationItem, Statement
 from inspections.sayings import said_by_finding
 from safety.access import today
 from safety.alerts import Urgency
@@ -17,7 +19,7 @@ from safety.models.organisation import SITE_CODE_LETTERS
 from safety.verbs import Saying, World
 
 SEVERITIES = {rules.FindingKind.INCIDENT: Severity.INCIDENT}
-STATE_FACTS = ("extended", "suspended", "listed", "repeated", "looked_back", "rebound", "fixed_on_spot")
+STATE_FACTS = ("extended", "suspended", "listed", "repeated", "looked_back", "rebound", "fixed_on_spot", "judged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,68 +45,93 @@ def attach(
     site: Site,
     visit: Inspection | None = None,
     hazard: QuickHazard | None = None,
-    named: list[str] = (),
+    revisit: Statement | None = None,
+    named: Iterable[str] = (),
 ) -> RectificationItem:
-    """Makes the finding, on the open item of its place or on a new one, and tells whom it concerns."""
-    cure = cure_of(world)
-    key = (site.id, proposal.item_code, rules.normalise_place(proposal.place))
-    item = cure.open_at.get(key) if key[2] and not proposal.restricted else None
+    """Makes the finding, on the open item of its place or on a new one, and tells whom it concerns.
+
+    What only named persons may read always stands alone, on an item of their own.
+    """
+    place_key = rules.normalise_place(proposal.place)
+    where = fold.Attachment()
+    if not proposal.restricted:
+        where = fold.where_to_attach(place_key, neighbours(world, site.id, proposal.item_code))
+    item = world.get("rectifications", where.to) or _new_item(
+        saying, proposal, where, site=site, place_key=place_key, named=named
+    )
     finding = Finding(
         id=new_id(),
+        item=item,
+        ordinal=item.next_ordinal,
         inspection=visit,
         quick_hazard=hazard,
+        revisit=revisit,
         item_code=proposal.item_code,
         kind=proposal.kind,
         grade=proposal.grade,
         place=proposal.place,
-        place_key=key[2],
+        place_key=place_key,
         text=proposal.text,
         fixed_on_spot=proposal.fixed,
         found_by_id=world.work.actor,
         found_at=saying.said_at,
     )
-    fresh = item is None
-    if fresh:
-        item = _new_item(world, saying, proposal, site=site, place_key=key[2], named=list(named))
-    finding.item, finding.ordinal = item, item.next_ordinal
-    item.next_ordinal += 1
-    state, effect = fold.step(cure.states.get(item.id), said_by_finding(finding))
-    finding.verdict = effect.verdict
-    world.work.insert(finding)
-    cure.states[item.id] = state
-    cure.of_item[item.id].append(finding)
-    if visit is not None:
-        cure.of_visit[visit.id].append(finding)
-    take_state(item, state, now=world.work.now)
-    if item.state not in fold.ENDED:
-        note_open(world, item)
-    word = (
-        f"rectification.{item.state}" if fresh or effect.verdict is fold.Verdict.MOVED else "rectification.found_again"
-    )
+    effect = _hear(world, item, finding)
+    moved = where.to is None or effect.verdict is fold.Verdict.MOVED
+    word = f"rectification.{item.state}" if moved else "rectification.found_again"
     world.say(item, word, saying, urgency=urgency_of(world, saying, proposal, site=site, item=item))
     return item
 
 
-def _new_item(world: World, saying: Saying, proposal: Proposal, *, site: Site, place_key: str, named: list[str]):
+def _hear(world: World, item: RectificationItem, finding: Finding) -> fold.Effect:
+    """What the finding does to its item."""
     cure = cure_of(world)
-    older = cure.newest_at.get((site.id, proposal.item_code)) if not place_key else None
+    said = said_by_finding(finding, photos=photos_behind(world, finding), repeat_of=item.repeats_id)
+    state, effect = fold.step(cure.states.get(item.id), said)
+    item.last_ordinal, item.next_ordinal = finding.ordinal, item.next_ordinal + 1
+    finding.verdict = effect.verdict
+    world.work.insert(finding)
+    world.put("rectifications", item)
+    cure.of_item[item.id].append(finding)
+    if finding.inspection_id is not None:
+        cure.of_visit[finding.inspection_id].append(finding)
+    take_state(world, item, state)
+    return effect
+
+
+def photos_behind(world: World, finding: Finding) -> list[Photo]:
+    """The photos of a finding's checklist item on its visit, and those of the quick hazard that told it."""
+    photos_of = cure_of(world).photos_of
+    of_visit = photos_of[finding.inspection_id] if finding.inspection_id else ()
+    of_hazard = photos_of[finding.quick_hazard_id] if finding.quick_hazard_id else ()
+    return [each for each in of_visit if each.item_code == finding.item_code] + [*of_hazard]
+
+
+def _new_item(
+    saying: Saying,
+    proposal: Proposal,
+    where: fold.Attachment,
+    *,
+    site: Site,
+    place_key: str,
+    named: Iterable[str],
+) -> RectificationItem:
     item = RectificationItem(
         id=new_id(),
         number=new_number(saying.said_at),
         item_code=proposal.item_code,
         place=proposal.place,
-        place_key=place_key,
+        place_key="" if proposal.restricted else place_key,
         text=proposal.text,
         requirement=proposal.requirement,
         bases=proposal.bases,
         found_on=today(saying.said_at),
-        repeats_id=cure.ended_at.get((site.id, proposal.item_code, place_key)) if place_key else None,
-        suggests_id=older,
+        repeats_id=where.repeat_of,
+        suggests_id=where.suggests,
         audience=Audience.RESTRICTED if proposal.restricted else Audience.BUREAU,
-        named=named,
+        named=sorted(named),
     )
     item.stand_at(site)
-    world.put("rectifications", item)
     return item
 
 
@@ -114,24 +141,51 @@ def new_number(found_at: datetime) -> str:
     return f"ZG{today(found_at):%y%m%d}-{letters}"
 
 
-def take_state(item: RectificationItem, state: fold.ItemState, *, now: datetime) -> None:
-    """Writes the fold's result into the item's columns."""
+def take_state(world: World, item: RectificationItem, state: fold.ItemState) -> None:
+    """The fold's result becomes the item's, in its columns and for what this unit decides next."""
     was_closed = item.state == fold.State.CLOSED
+    cure_of(world).states[item.id] = state
     item.state, item.grade, item.kind = state.state, state.grade, state.kind
     item.round, item.evidence_hash, item.due_on = state.round, state.evidence_hash, state.due
-    item.facts = {name: True for name in STATE_FACTS if getattr(state, name)}
-    if item.repeats_id:
-        item.facts["repeated"] = True
-    if state.departments:
-        item.facts["departments"] = list(state.departments)
-    if state.extended_to:
-        item.facts["extended_to"] = state.extended_to.isoformat()
-    if state.linked:
-        item.facts["linked"] = [str(each) for each in state.linked]
-    if item.state == fold.State.CLOSED:
-        item.closed_at = item.closed_at if was_closed else now
-    else:
+    item.facts = facts_of(world, item, state)
+    if item.state != fold.State.CLOSED:
         item.closed_at = None
+    elif not was_closed:
+        item.closed_at = world.work.now
+    note_item(world, item)
+
+
+def facts_of(world: World, item: RectificationItem, state: fold.ItemState) -> dict[str, Any]:
+    """What stands beside the state, as JSON: only what is so. `flags` are codes, worded by `rules.flag_words`."""
+    facts: dict[str, Any] = {name: True for name in STATE_FACTS if getattr(state, name)}
+    if state.departments:
+        facts["departments"] = list(state.departments)
+    if state.extended_to:
+        facts["extended_to"] = state.extended_to.isoformat()
+    if state.linked:
+        facts["linked"] = [str(each) for each in state.linked]
+    if state.passes and state.is_open:
+        facts["passed_by"] = [str(each) for each in state.passed_by]
+    if flags := _flags(world, item):
+        facts["flags"] = flags
+    return facts
+
+
+def _flags(world: World, item: RectificationItem) -> list[str]:
+    """What the findings of an item lack: those fixed on the spot show it by photos from before and after."""
+    fixed = [finding for finding in cure_of(world).of_item[item.id] if finding.fixed_on_spot]
+    told = [said_by_finding(finding, photos=photos_behind(world, finding)) for finding in fixed]
+    return sorted({flag for said in told for flag in fold.step(None, said)[1].flags})
+
+
+def supplement(world: World, saying: Saying, items: Iterable[UUID]) -> None:
+    """A photo that came later may be the one that a finding lacked: its item says so."""
+    for item_id in {*items}:
+        item = world.get("rectifications", item_id)
+        facts = facts_of(world, item, cure_of(world).states[item_id])
+        if facts != item.facts:
+            item.facts = facts
+            world.say(item, "rectification.supplemented", saying, urgency=None)
 
 
 def urgency_of(
@@ -143,7 +197,7 @@ def urgency_of(
     place = f" · {proposal.place}" if proposal.place else ""
     told = f"{site.unit.name} · {site.name}{place}:{proposal.text}"
     if proposal.restricted:
-        told = f"{site.unit.name}:{proposal.item_code},请到系统内查看。"
+        told = f"{site.unit.name}:{proposal.item_code or '有情况上报'},请到系统内查看。"
     return Urgency(
         level="alert",
         severity=SEVERITIES.get(proposal.kind, Severity.MAJOR),
@@ -165,9 +219,6 @@ def dedupe_key(item: RectificationItem) -> str:
     return f"{item.unit_id}/{item.site_id}/{item.item_code}/{item.place_key or item.id}"
 
 
-def other_open(cure: Cure, item: RectificationItem) -> UUID | None:
+def other_open(world: World, item: RectificationItem) -> UUID | None:
     """Another open item on the key of an ended one."""
-    if not item.place_key:
-        return None
-    other = cure.open_at.get((item.site_id, item.item_code, item.place_key))
-    return other.id if other is not None and other.id != item.id else None
+    return fold.open_on_key(item.place_key, neighbours(world, item.site_id, item.item_code), but=item.id)

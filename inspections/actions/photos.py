@@ -3,14 +3,21 @@
 from datetime import datetime
 from uuid import UUID
 
-from inspections.checklist import items_in
+from inspections.actions.findings import supplement
+from inspections.actions.hazards import named_item
+from inspections.actions.sharing import named_on_incidents
+from inspections.checklist import items_of
+from inspections.frozen import FrozenItem
 from inspections.loading import cure_of
-from inspections.models import Derivation, Inspection, Photo, PhotoState, Statement
+from inspections.models import ChecklistItem, Derivation, Inspection, Photo, PhotoState, QuickHazard, Statement
 from safety.errors import IdTaken, NotAllowed, Problem
 from safety.models import Audience
 from safety.verbs import Outcome, Saying, Wait, World
 
+Subject = Inspection | QuickHazard | Statement
+
 STATEMENTS = ("reports", "revisits", "notices", "signatures")
+BAN, COVER_ONLY, INCIDENT = "ban", "cover_only", "incident"
 
 
 class PhotoBanned(Problem):
@@ -21,7 +28,10 @@ class PhotoBanned(Problem):
 
 
 def decide_photo(world: World, saying: Saying) -> Outcome:
-    """`photos.create`. Raises Wait while the subject is unknown or unseen, IdTaken, NotAllowed, PhotoBanned."""
+    """`photos.create`. Raises Wait while the subject is unknown or unseen, IdTaken, NotAllowed.
+
+    Refused as `photo-banned` where the checklist forbids the camera; bytes that are here already are then sealed.
+    """
     said = saying.input
     existing = world.get("photos", saying.doc_id)
     if existing is not None:
@@ -35,7 +45,10 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
         return Outcome("applied", doc=existing)
     subject = _subject(world, saying)
     _require_own(world, saying, subject)
-    cover_only = _check_ban(world, saying, subject)
+    item = _item(world, saying, subject)
+    if item is not None and item.photo == BAN and item.ban_mode != COVER_ONLY:
+        _seal(world, said.sha256)
+        return Outcome("rejected", problem=PhotoBanned(item=item.code, sha256=said.sha256), kept=True)
     for other in cure_of(world).photos_of[said.subject_id]:
         if (other.sha256, other.item_code, other.rendition) == (said.sha256, said.item_code, said.rendition):
             return Outcome("applied", doc=other)
@@ -44,7 +57,7 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
         subject_collection=said.subject_collection,
         subject_id=said.subject_id,
         unit_id=subject.unit_id,
-        site_id=getattr(subject, "site_id", None) or subject.item.site_id,
+        site_id=_site_of(world, subject),
         item_code=said.item_code,
         rendition=said.rendition,
         original_id=said.original_id,
@@ -58,19 +71,33 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
         longitude=said.longitude,
         accuracy_m=said.accuracy_m,
         datum=said.datum or ("WGS84" if said.latitude is not None else ""),
-        cover_only=cover_only,
+        cover_only=item is not None and item.photo == BAN,
         author_id=world.work.actor,
-        audience=Audience.BUREAU if cover_only and subject.audience == Audience.SHARED else subject.audience,
+        audience=subject.audience,
         keys=subject.keys,
         named=subject.named,
     )
+    if photo.cover_only and photo.audience == Audience.SHARED:
+        photo.audience = Audience.BUREAU
+    if item is not None and item.grade == INCIDENT and isinstance(subject, Inspection):
+        photo.audience, photo.named = Audience.RESTRICTED, named_on_incidents(world, subject)
     if said.sha256 in cure_of(world).held:
         store(world.work, photo)
     world.put("photos", photo)
     cure_of(world).photos_of[said.subject_id].append(photo)
+    entry = world.say(photo, "photo.declared", saying, urgency=None)
+    _supplement(world, saying, subject)
+    return Outcome("applied", doc=photo, entry=entry)
+
+
+def _supplement(world: World, saying: Saying, subject: Subject) -> None:
+    """Records and findings that lacked this photo lack it no more."""
     if isinstance(subject, Inspection):
         world.store.setdefault("supplemented", {})[subject.id] = saying
-    return Outcome("applied", doc=photo, entry=world.say(photo, "photo.declared", saying, urgency=None))
+        fixed = [finding for finding in cure_of(world).of_visit[subject.id] if finding.fixed_on_spot]
+        supplement(world, saying, [finding.item_id for finding in fixed])
+    elif isinstance(subject, QuickHazard) and subject.fixed:
+        supplement(world, saying, [subject.item_id])
 
 
 def store(work, photo: Photo) -> None:
@@ -84,17 +111,25 @@ def corrected(taken_at: datetime | None, saying: Saying) -> datetime | None:
     return taken_at + saying.skew if taken_at is not None else None
 
 
-def _subject(world: World, saying: Saying):
+def _subject(world: World, saying: Saying) -> Subject:
     said = saying.input
     if said.subject_collection not in STATEMENTS:
         return world.seen(said.subject_collection, said.subject_id, saying)
     statement = world.seen("statements", said.subject_id, saying, collection=said.subject_collection)
-    if statement.collection != said.subject_collection or statement.item is None:
+    if statement.collection != said.subject_collection:
         raise Wait((said.subject_collection, said.subject_id))
     return statement
 
 
-def _require_own(world: World, saying: Saying, subject) -> None:
+def _site_of(world: World, subject: Subject) -> UUID:
+    if not isinstance(subject, Statement):
+        return subject.site_id
+    if subject.item_id is not None:
+        return world.get("rectifications", subject.item_id).site_id
+    return world.get("inspections", subject.inspection_id).site_id
+
+
+def _require_own(world: World, saying: Saying, subject: Subject) -> None:
     """A picture joins what its author takes part in, or said. Raises NotAllowed."""
     world.require_held(subject, saying)
     if isinstance(subject, Inspection):
@@ -105,18 +140,14 @@ def _require_own(world: World, saying: Saying, subject) -> None:
         raise NotAllowed("not-a-participant", "只有参加这次检查(或提交这份材料)的人才能添加照片。")
 
 
-def _check_ban(world: World, saying: Saying, subject) -> bool:
-    """Whether the picture may only show a cover. Raises PhotoBanned; bytes that are here already are sealed."""
-    if isinstance(subject, Statement) or not saying.input.item_code:
-        return False
-    version = world.get("versions", getattr(subject, "version_id", None))
-    item = items_in(version).get(saying.input.item_code) if version is not None else None
-    if item is None or item.photo != "ban":
-        return False
-    if item.ban_mode == "cover_only":
-        return True
-    _seal(world, saying.input.sha256)
-    raise PhotoBanned(item=item.code, sha256=saying.input.sha256)
+def _item(world: World, saying: Saying, subject: Subject) -> FrozenItem | ChecklistItem | None:
+    """The checklist item that a picture shows; what a school reports of its cure is under no such rule."""
+    code = saying.input.item_code
+    if isinstance(subject, Inspection):
+        return items_of(world, subject).get(code)
+    if isinstance(subject, QuickHazard):
+        return named_item(world, world.get("inspections", subject.inspection_id), code or subject.item_code)
+    return None
 
 
 def _seal(world: World, sha256: str) -> None:
@@ -128,4 +159,7 @@ def _seal(world: World, sha256: str) -> None:
 
 def photo_needs(doc_id: UUID, said) -> list:
     kind = "statements" if said.subject_collection in STATEMENTS else said.subject_collection
-    return [("photos", doc_id), (kind, said.subject_id), ("blobs", said.sha256)]
+    named = (
+        [("hazard_items", said.subject_id), ("catalogue", said.item_code or None)] if kind == "quick_hazards" else []
+    )
+    return [("photos", doc_id), (kind, said.subject_id), ("blobs", said.sha256), *named]

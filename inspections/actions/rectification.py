@@ -5,18 +5,23 @@ from uuid import UUID
 
 import msgspec
 
-from inspections import fold, rules
+from inspections import fold, inputs, rules
 from inspections.actions.findings import Proposal, attach, other_open, take_state
+from inspections.actions.sharing import open_to_school
 from inspections.loading import cure_of
-from inspections.models import RectificationItem, Statement, StatementKind
+from inspections.models import Inspection, RectificationItem, Statement, StatementKind
 from inspections.sayings import said_by_statement
-from safety.access import APPROVERS, today
+from safety.access import APPROVERS, GRANTS, today
 from safety.alerts import Urgency
-from safety.errors import IdTaken, Invalid
-from safety.models import Audience, Site
+from safety.errors import IdTaken, Invalid, NotAllowed
+from safety.ids import new_id
+from safety.models import Audience
 from safety.verbs import Outcome, Saying, World
 
 STATUS = {fold.Verdict.SUPERSEDED: "superseded"}
+TALK = (StatementKind.COMMENT, StatementKind.SIGNATURE)
+FILLED_IN = ("due_on", "attached_to")
+NOTICE_WORDS = {"rectify": "整改通知", "list": "挂牌督办通知", "delist": "摘牌通知"}
 
 
 def decide_statement(kind: StatementKind) -> Callable[[World, Saying], Outcome]:
@@ -25,7 +30,7 @@ def decide_statement(kind: StatementKind) -> Callable[[World, Saying], Outcome]:
     def decide(world: World, saying: Saying) -> Outcome:
         existing = world.get("statements", saying.doc_id)
         if existing is not None:
-            return _said_before(world, saying, existing)
+            return _said_before(world, saying, kind, existing)
         item = world.seen("rectifications", saying.input.rectification_id, saying)
         world.require(item, saying)
         return hear_statement(world, saying, kind, item)
@@ -33,17 +38,64 @@ def decide_statement(kind: StatementKind) -> Callable[[World, Saying], Outcome]:
     return decide
 
 
-def _said_before(world: World, saying: Saying, existing: Statement) -> Outcome:
-    if existing.author_id != world.work.actor or existing.content != content_of(saying):
+def _said_before(world: World, saying: Saying, kind: StatementKind, existing: Statement) -> Outcome:
+    """The same said again under another operation is what it was; anything else under that id is refused."""
+    said = (kind, world.work.actor, *_subject_of(saying.input))
+    if (existing.kind, existing.author_id, existing.item_id, existing.inspection_id) != said:
         raise IdTaken()
-    return Outcome("applied", doc=existing)
+    if _spoken(existing.content, saying) != _spoken(content_of(saying), saying):
+        raise IdTaken()
+    return Outcome(STATUS.get(existing.verdict, "applied"), doc=existing)
+
+
+def _subject_of(said) -> tuple[UUID | None, UUID | None]:
+    return said.rectification_id, getattr(said, "inspection_id", None)
+
+
+def _spoken(content: dict, saying: Saying) -> dict:
+    """A content without what we filled in where the saying left it open."""
+    left_open = {name for name in FILLED_IN if getattr(saying.input, name, None) is None}
+    return {name: value for name, value in content.items() if name not in left_open}
 
 
 def hear_statement(world: World, saying: Saying, kind: StatementKind, item: RectificationItem) -> Outcome:
     """Gives the statement its ordinal, asks the fold what it does, and says what moved."""
-    cure = cure_of(world)
-    state = cure.states[item.id]
-    _require_person(world, saying, kind, item, state)
+    before = cure_of(world).states[item.id]
+    _require_person(world, saying, kind, item, before)
+    statement = _statement(world, saying, kind, item, before)
+    after, effect = fold.step(before, said_by_statement(statement), other_open=other_open(world, item))
+    refused = fold.refusal(effect, item.rev)
+    if refused is not None and saying.source == "web":
+        raise refused
+    if effect.attached_to:
+        statement.content["attached_to"] = str(effect.attached_to)
+    statement.verdict, statement.problem_code = effect.verdict, effect.code
+    item.next_ordinal += 1
+    if kind == StatementKind.NOTICE:
+        open_to_school(world, item)
+    _set_readers(world, statement, item)
+    take_state(world, item, after)
+    world.put("statements", statement)
+    entry = world.say(statement, f"{kind.name.lower()}.said", saying, urgency=None)
+    if effect.attached_to:
+        _attach_elsewhere(world, saying, item, statement, effect.attached_to)
+    if kind in TALK:
+        world.work.update(item)  # what the bureau says to itself must not show in an item that the school reads
+    else:
+        item.last_ordinal = statement.ordinal
+        world.say(item, _word(before, after, effect), saying, urgency=_urgency(world, saying, statement, item))
+    return Outcome(STATUS.get(effect.verdict, "applied"), doc=statement, entry=entry, problem=refused)
+
+
+def _word(before: fold.ItemState, after: fold.ItemState, effect: fold.Effect) -> str:
+    if effect.verdict is fold.Verdict.MOVED:
+        return f"rectification.{effect.after}"
+    return "rectification.spoken_of" if after == before else "rectification.added"
+
+
+def _statement(
+    world: World, saying: Saying, kind: StatementKind, item: RectificationItem, state: fold.ItemState
+) -> Statement:
     statement = Statement(
         id=saying.doc_id,
         kind=kind,
@@ -54,34 +106,17 @@ def hear_statement(world: World, saying: Saying, kind: StatementKind, item: Rect
         said_at=saying.said_at,
         source=saying.source,
         content=content_of(saying),
-        audience=_audience(saying, kind, item),
-        keys=item.keys,
-        named=item.named,
     )
-    if kind == StatementKind.NOTICE and statement.content.get("due_on") is None:
-        statement.content["due_on"] = rules.due_on(rules.Grade(item.grade), today(world.work.now)).isoformat()
-    after, effect = fold.step(state, said_by_statement(statement), other_open=other_open(cure, item))
-    refused = fold.refusal(effect, item.rev)
-    if refused is not None and saying.source == "web":
-        raise refused
-    if effect.attached_to:
-        statement.content["attached_to"] = str(effect.attached_to)
-    statement.verdict, statement.problem_code = effect.verdict, effect.code
-    item.next_ordinal += 1
-    cure.states[item.id] = after
-    take_state(item, after, now=world.work.now)
-    world.put("statements", statement)
-    entry = world.say(statement, f"{kind.name.lower()}.said", saying, urgency=None)
-    if kind == StatementKind.NOTICE:
-        _share(world, saying, item)
-    if effect.attached_to:
-        _attach_elsewhere(world, saying, item, effect.attached_to)
-    if after == state and kind != StatementKind.NOTICE:
-        world.work.update(item)
-    else:
-        word = effect.after if effect.verdict is fold.Verdict.MOVED else "added"
-        world.say(item, f"rectification.{word}", saying, urgency=_urgency(saying, kind, item))
-    return Outcome(STATUS.get(effect.verdict, "applied"), doc=statement, entry=entry, problem=refused)
+    if kind == StatementKind.NOTICE and _wants_a_date(saying.input, state):
+        due = rules.due_on(rules.Grade(item.grade), today(world.work.now))
+        statement.content["due_on"] = due.isoformat()
+    return statement
+
+
+def _wants_a_date(notice: inputs.CreateNotice, state: fold.ItemState) -> bool:
+    """The first notice of a round sets a date, ours where it names none; a later one would only seem to."""
+    first = state.is_open and state.due_round < state.round
+    return notice.due_on is None and notice.kind == fold.NoticeKind.RECTIFY and first
 
 
 def content_of(saying: Saying) -> dict:
@@ -101,6 +136,9 @@ def _require_person(world: World, saying: Saying, kind: StatementKind, item, sta
         fold.require_revisit(state, by=world.work.actor, units=units, unit_side_posts=own_side)
         if not saying.input.passed and not saying.input.reason:
             raise Invalid(errors=[{"field": "reason", "code": "required", "detail": "复查不合格须写明原因。"}])
+    elif kind == StatementKind.SIGNATURE and saying.input.capacity == "inspector":
+        if not sight.roles_at(item.keys) & GRANTS["revisits.create"]:
+            raise NotAllowed("not-an-inspector", "只有检查人员才能作为检查人签字。单位签字请选“被检查单位”。")
     elif kind == StatementKind.CLOSURE:
         fold.require_closure(is_approver=is_approver)
     elif kind == StatementKind.JUDGEMENT:
@@ -109,52 +147,29 @@ def _require_person(world: World, saying: Saying, kind: StatementKind, item, sta
         fold.require_decision(is_approver=is_approver)
 
 
-def _audience(saying: Saying, kind: StatementKind, item: RectificationItem) -> str:
-    if item.audience == Audience.RESTRICTED:
-        return Audience.RESTRICTED
-    if kind == StatementKind.NOTICE:
-        return Audience.SHARED
-    if kind == StatementKind.COMMENT and saying.input.audience == "bureau":
-        return Audience.BUREAU
-    return item.audience
-
-
-def _share(world: World, saying: Saying, item: RectificationItem) -> None:
-    """A notice shows the school the item, what else was said of it, the quick hazards behind it and their photos."""
-    if item.audience != Audience.BUREAU:
+def _set_readers(world: World, statement: Statement, item: RectificationItem) -> None:
+    """A statement is read by whoever reads its item. A comment may be for the bureau alone, and for its author."""
+    statement.audience, statement.keys, statement.named = item.audience, item.keys, item.named
+    if statement.kind != StatementKind.COMMENT or statement.content["audience"] != Audience.BUREAU:
         return
-    cure = cure_of(world)
-    item.audience = Audience.SHARED
-    hazards = {
-        finding.quick_hazard_id: finding.quick_hazard for finding in cure.of_item[item.id] if finding.quick_hazard_id
-    }
-    for hazard_id in hazards:
-        hazard = world.get("quick_hazards", hazard_id) or hazards[hazard_id]
-        share_document(world, hazard, "quick_hazard.shared")
-        for photo in cure.photos_of[hazard_id]:
-            share_photo(world, photo)
-    for statement in list(world.rows["statements"].values()):
-        mine = statement.item_id == item.id and statement.audience == Audience.BUREAU
-        if mine and statement.kind != StatementKind.COMMENT:
-            share_document(world, statement, "statement.shared")
+    if item.audience == Audience.RESTRICTED:
+        statement.named = sorted({*item.named} - cure_of(world).principals[item.site_id])
+    else:
+        statement.audience = Audience.BUREAU
+    _let_author_read(world, statement, item)
 
 
-def share_document(world: World, doc, kind: str) -> None:
-    """Opens a document of the bureau to the school: a technical change, nothing of what was said moves."""
-    if doc.audience == Audience.BUREAU:
-        doc.audience = Audience.SHARED
-        world.work.say(doc, kind, body=None, urgency=None)
+def _let_author_read(world: World, statement: Statement, subject: RectificationItem | Inspection) -> None:
+    """What a school says to the bureau alone, its author reads as well, who reads what it is about."""
+    if world.sight.sees(subject.readers()) and not world.sight.sees(statement.readers()):
+        statement.named = sorted({*statement.named, str(statement.author_id)})
 
 
-def share_photo(world: World, photo) -> None:
-    """Photos of covers (`cover_only` items) stay with the bureau (design §2)."""
-    if not photo.cover_only:
-        share_document(world, photo, "photo.shared")
-
-
-def _attach_elsewhere(world: World, saying: Saying, item: RectificationItem, other_id: UUID) -> None:
+def _attach_elsewhere(
+    world: World, saying: Saying, item: RectificationItem, revisit: Statement, other_id: UUID
+) -> None:
+    """A failed revisit of an ended item, while another is open on its key, is a finding of that one (design §5 ²)."""
     other = world.get("rectifications", other_id)
-    site: Site = world.get("sites", other.site_id)
     proposal = Proposal(
         item_code=item.item_code,
         kind=rules.FindingKind(item.kind),
@@ -162,26 +177,42 @@ def _attach_elsewhere(world: World, saying: Saying, item: RectificationItem, oth
         place=item.place,
         text=saying.input.reason,
     )
-    newest = cure_of(world).of_item[item.id][-1]
-    attach(world, saying, proposal, site=site, hazard=newest.quick_hazard, visit=newest.inspection)
+    attach(world, saying, proposal, site=world.get("sites", other.site_id), revisit=revisit)
 
 
-def _urgency(saying: Saying, kind: StatementKind, item: RectificationItem) -> Urgency | None:
-    if kind != StatementKind.NOTICE:
+def _urgency(world: World, saying: Saying, statement: Statement, item: RectificationItem) -> Urgency | None:
+    """A notice is owed to the school's people, with a receipt; of what only named persons may read, to its principal."""
+    if statement.kind != StatementKind.NOTICE or item.state in fold.ENDED:
         return None
     due = f",请于 {item.due_on.month}月{item.due_on.day}日前整改" if item.due_on else ""
+    restricted = item.audience == Audience.RESTRICTED
     return Urgency(
         level="notice",
         severity="",
         organisation_id=item.unit_id,
         site_id=item.site_id,
         dedupe_key="",
-        sentence=f"整改通知 {item.number}{due}。",
-        subject_collection="rectifications",
-        subject_id=item.id,
+        sentence=f"{NOTICE_WORDS[saying.input.kind]} {item.number}{due}。",
+        subject_collection=statement.collection,
+        subject_id=statement.id,
         said_at=saying.said_at,
         body=saying.body,
         operation=saying.op_id,
+        persons=frozenset(map(UUID, cure_of(world).principals[item.site_id])) if restricted else None,
+    )
+
+
+def derived(saying: Saying, verb: str, said: inputs.OnItem | inputs.CreateComment) -> Saying:
+    """What follows from a saying, said by its author in a document of its own; never refused, as a phone's is not."""
+    return Saying(
+        verb=verb,
+        doc_id=new_id(),
+        input=said,
+        body=saying.body,
+        said_at=saying.said_at,
+        source="phone",
+        op_id=saying.op_id,
+        device=saying.device,
     )
 
 
@@ -191,9 +222,14 @@ def decide_comment(world: World, saying: Saying) -> Outcome:
 
 
 def decide_signature(world: World, saying: Saying) -> Outcome:
-    """A hand under a visit (each inspector's own, the school's with its opinion, or its refusal), or under an item."""
-    if saying.input.opinion == "refused" and not (saying.input.text and saying.input.witness):
-        missing = "witness" if saying.input.text else "text"
+    """A hand under a visit (each inspector's own, the school's with its opinion, or its refusal), or under an item.
+
+    The school's may be given on the inspector's phone, so it names who signed. Raises Invalid, NotAllowed beside what
+    any statement does.
+    """
+    said = saying.input
+    if said.opinion == "refused" and not (said.text and said.witness):
+        missing = "witness" if said.text else "text"
         raise Invalid(errors=[{"field": missing, "code": "required", "detail": "拒签须写明理由和见证人。"}])
     return _on_either(world, saying, StatementKind.SIGNATURE)
 
@@ -207,15 +243,22 @@ def _on_either(world: World, saying: Saying, kind: StatementKind) -> Outcome:
         return decide_statement(kind)(world, saying)
     existing = world.get("statements", saying.doc_id)
     if existing is not None:
-        return _said_before(world, saying, existing)
+        return _said_before(world, saying, kind, existing)
     visit = world.seen("inspections", saying.input.inspection_id, saying)
     if str(world.work.actor) in visit.participants:
         world.require_held(visit, saying)
     else:
         world.require(visit, saying)
-    audience = visit.audience
-    if kind == StatementKind.COMMENT and audience == Audience.SHARED:
-        audience = saying.input.audience
+        _require_own_capacity(saying, kind)
+    return _hear_on_visit(world, saying, kind, visit)
+
+
+def _require_own_capacity(saying: Saying, kind: StatementKind) -> None:
+    if kind == StatementKind.SIGNATURE and saying.input.capacity == "inspector":
+        raise NotAllowed("not-a-participant", "您没有参加这次检查,不能作为检查人签字。")
+
+
+def _hear_on_visit(world: World, saying: Saying, kind: StatementKind, visit: Inspection) -> Outcome:
     statement = Statement(
         id=saying.doc_id,
         kind=kind,
@@ -226,10 +269,14 @@ def _on_either(world: World, saying: Saying, kind: StatementKind) -> Outcome:
         source=saying.source,
         verdict=fold.Verdict.KEPT,
         content=content_of(saying),
-        audience=audience,
+        audience=visit.audience,
         keys=visit.keys,
         named=visit.named,
     )
+    for_bureau = kind == StatementKind.COMMENT and statement.content["audience"] == Audience.BUREAU
+    if for_bureau and visit.audience == Audience.SHARED:
+        statement.audience = Audience.BUREAU
+        _let_author_read(world, statement, visit)
     world.put("statements", statement)
     entry = world.say(statement, f"{kind.name.lower()}.said", saying, urgency=None)
     if kind == StatementKind.SIGNATURE:

@@ -1,8 +1,9 @@
 """Visits: created, patched by two phones at once, joined, submitted, made void; and what their answers come to."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,15 +12,27 @@ from msgspec import UNSET
 
 from inspections import inputs, rules
 from inspections.actions.findings import Proposal, attach
-from inspections.actions.rectification import hear_statement, share_document, share_photo
-from inspections.checklist import items_in
+from inspections.actions.rectification import derived, hear_statement
+from inspections.actions.sharing import let_read, named_on_incidents, share
+from inspections.actions.withheld import Words, packed, speaks_of_incidents, withhold, words_withheld
+from inspections.checklist import items_in, items_of
 from inspections.frozen import FrozenItem, Printing
 from inspections.loading import cure_of
-from inspections.models import Conflict, Inspection, InspectionState, Statement, StatementKind, Submission
+from inspections.models import (
+    Conflict,
+    Inspection,
+    InspectionState,
+    RectificationItem,
+    Statement,
+    StatementKind,
+    Submission,
+    Task,
+    TemplateVersion,
+)
 from safety.access import FIELD
-from safety.errors import IdTaken, Invalid, NotAllowed, Problem
+from safety.errors import IdTaken, Invalid, NotAllowed, Problem, Stale
 from safety.ids import new_id, visit_id
-from safety.models import Audience
+from safety.models import Audience, Document, Site
 from safety.verbs import Outcome, Saying, Wait, World
 
 VOID_WORDS = {
@@ -29,6 +42,8 @@ VOID_WORDS = {
     "duplicate": "重复建立",
     "other": "其他",
 }
+DELETED = "由检查人删除"
+WRONG_CLOCK = timedelta(minutes=2)
 
 
 # Meta: who said which group of a visit, kept compact as a list of sources and group → its number.
@@ -74,11 +89,30 @@ def decide_create(world: World, saying: Saying) -> Outcome:
     if existing is not None:
         return _create_again(world, saying, existing)
     site = world.seen("sites", said.site_id, saying)
-    version = world.seen("versions", said.template_version_id, saying, collection="templates")
+    version = _published(world, saying)
     world.require(site, saying)
+    answers = _only_changed(saying, said.answers)
+    _require_codes(items_in(version), answers)
     task = world.seen("tasks", said.task_id, saying) if said.task_id else None
     if task is not None and (task.site_id, visit_id(task.id)) != (site.id, saying.doc_id):
         raise Problem("not-of-this-task", "这次检查与任务对不上:场所或编号不同。请从任务里重新开始。")
+    visit = _new_visit(world, saying, site, version, task)
+    world.put("inspections", visit)
+    conflicts = merge_answers(world, saying, visit, answers)
+    return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.created"), conflicts=conflicts)
+
+
+def _published(world: World, saying: Saying) -> TemplateVersion:
+    """A draft of a checklist is nobody's to inspect by: it waits as an unknown one does."""
+    wanted = saying.input.template_version_id
+    version = world.seen("versions", wanted, saying, collection="templates")
+    if version.state != TemplateVersion.PUBLISHED:
+        raise Wait(("templates", wanted))
+    return version
+
+
+def _new_visit(world: World, saying: Saying, site: Site, version: TemplateVersion, task: Task | None) -> Inspection:
+    said = saying.input
     restricted = version.audience == Audience.RESTRICTED
     participants = _ids({world.work.actor, *said.participants})
     visit = Inspection(
@@ -88,22 +122,21 @@ def decide_create(world: World, saying: Saying) -> Outcome:
         creator_id=world.work.actor,
         participants=participants,
         join_sha256=said.join_sha256,
-        started_at=said.started_at,
+        started_at=said.started_at + saying.skew,
         header=_set(said.header),
         audience=Audience.RESTRICTED if restricted else Audience.BUREAU,
     )
     visit.stand_at(site)
-    visit.named = sorted({*participants, *cure_of(world).approvers[site.id]}) if restricted else []
-    world.put("inspections", visit)
-    conflicts = merge_answers(world, saying, visit, said.answers)
-    return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.created"), conflicts=conflicts)
+    visit.named = named_on_incidents(world, visit) if restricted else []
+    return visit
 
 
 def _create_again(world: World, saying: Saying, visit: Inspection) -> Outcome:
-    mine = str(world.work.actor) in visit.participants
-    assigned = visit.task is not None and str(world.work.actor) in visit.task.assignees
+    actor, task = str(world.work.actor), world.get("tasks", visit.task_id)
+    mine, assigned = actor in visit.participants, task is not None and actor in task.assignees
     if not (mine or assigned) or visit.site_id != saying.input.site_id or not world.sight_for(visit, saying):
         raise IdTaken()
+    _require_codes(items_of(world, visit), saying.input.answers)
     if not mine:
         visit.participants = _ids({*visit.participants, world.work.actor})
     return _patch(world, saying, visit, saying.input)
@@ -130,6 +163,8 @@ def require_participant(world: World, saying: Saying, visit: Inspection) -> None
 
 def _patch(world: World, saying: Saying, visit: Inspection, said) -> Outcome:
     answers = _only_changed(saying, said.answers)
+    _require_codes(items_of(world, visit), answers)
+    deleted = _revive(visit)
     if visit.state == InspectionState.VOID:
         return _keep_late(world, saying, visit, "这次检查已经作废,您的修改单独保存了,没有并入。")
     if visit.state == InspectionState.SUBMITTED:
@@ -139,10 +174,10 @@ def _patch(world: World, saying: Saying, visit: Inspection, said) -> Outcome:
             return _keep_late(world, saying, visit, "这次检查已经提交,您的修改单独保存了。需要改记录的,请提交更正。")
         if late:
             _keep_late(world, saying, visit, "")
-    before = (visit.rev, msgspec.json.encode(visit.answers), visit.header, visit.participants)
+    before = (deleted, msgspec.json.encode(visit.answers), visit.header, visit.participants)
     visit.header = {**visit.header, **_set(said.header)} if visit.state == InspectionState.DRAFT else visit.header
     conflicts = merge_answers(world, saying, visit, answers)
-    after = (visit.rev, msgspec.json.encode(visit.answers), visit.header, visit.participants)
+    after = (False, msgspec.json.encode(visit.answers), visit.header, visit.participants)
     if before == after and not conflicts:
         return Outcome("applied", doc=visit)
     entry = _say(world, saying, visit, "inspection.patched")
@@ -151,8 +186,30 @@ def _patch(world: World, saying: Saying, visit: Inspection, said) -> Outcome:
 
 def _only_changed(saying: Saying, answers: dict[str, inputs.AnswerPatch]) -> dict[str, inputs.AnswerPatch]:
     """A flat client sends the whole `answers` field with its `base`: only what it changed was said."""
+    spoken = {code: patch.spoken() for code, patch in answers.items()}
     base = (saying.base or {}).get("answers")
-    return rules.take_apart(answers, base) if base else answers
+    if isinstance(base, dict):
+        return rules.take_apart(spoken, base)
+    return {code: patch for code, patch in spoken.items() if patch.result is not UNSET or patch.note is not UNSET}
+
+
+def _require_codes(items: dict[str, FrozenItem], answers: Iterable[str]) -> None:
+    """Raises Invalid for codes that the checklist lacks, before anything is touched."""
+    unknown = [
+        {"field": f"answers.{code}", "code": "unknown-item", "detail": "检查表里没有这一项。"}
+        for code in answers
+        if code not in items
+    ]
+    if unknown:
+        raise Invalid(errors=unknown)
+
+
+def _revive(visit: Inspection) -> bool:
+    """Whoever deletes a draft does not delete what a colleague did to it off-line: an edit takes it up again."""
+    deleted = visit.state == InspectionState.VOID and visit.void_reason == DELETED
+    if deleted:
+        visit.state, visit.void_reason = InspectionState.DRAFT, ""
+    return deleted
 
 
 def _is_open(visit: Inspection, code: str) -> bool:
@@ -195,6 +252,8 @@ def _submission(
         keys=visit.keys,
         named=visit.named,
     )
+    if speaks_of_incidents(items_of(world, visit), content):
+        submission.audience, submission.named = Audience.RESTRICTED, named_on_incidents(world, visit)
     world.put("submissions", submission)
     return submission
 
@@ -202,19 +261,10 @@ def _submission(
 def merge_answers(
     world: World, saying: Saying, visit: Inspection, patches: dict[str, inputs.AnswerPatch]
 ) -> list[Conflict]:
-    """Merges each touched group; gives the conflicts that it wrote. Raises Invalid for codes that the checklist lacks."""
-    items = items_in(visit.version)
-    unknown = [code for code in patches if code not in items]
-    if unknown:
-        raise Invalid(
-            errors=[
-                {"field": f"answers.{code}", "code": "unknown-item", "detail": "检查表里没有这一项。"}
-                for code in unknown
-            ]
-        )
-    for code in [code for code in patches if items[code].grade == "incident"]:
-        patches = {**patches, code: _withhold(world, visit, items[code], patches[code])}
-    merge, conflicts = Merge(visit, _source(world, saying, visit), saying.base_rev), []
+    """Merges each touched group; gives the conflicts that it wrote. Every code is of the checklist."""
+    items = items_of(world, visit)
+    patches = withhold(world, saying, visit, items, patches)
+    merge, conflicts = Merge(visit, items, _source(world, saying, visit), saying.base_rev), []
     for code, said in msgspec.to_builtins(patches).items():
         for group, merged in merge.answer(code, said):
             conflicts.append(_conflict(world, saying, visit, group, merged))
@@ -225,9 +275,8 @@ def merge_answers(
 class Merge:
     """The three-way merge of one saying into one visit's answers."""
 
-    def __init__(self, visit: Inspection, mine: rules.GroupMeta, base_rev: int | None):
-        self.visit, self.mine, self.base_rev = visit, mine, base_rev
-        self.items = items_in(visit.version)
+    def __init__(self, visit: Inspection, items: dict[str, FrozenItem], mine: rules.GroupMeta, base_rev: int | None):
+        self.visit, self.items, self.mine, self.base_rev = visit, items, mine, base_rev
         self.meta = Meta.of(visit)
         self.number = self.meta.number_of(mine)
         self.author = str(mine.by)
@@ -243,9 +292,11 @@ class Merge:
             if name not in said:
                 continue
             incoming = said[name]
+            if answer[name] == incoming:
+                continue
             if by not in answer:  # nobody has said this group yet
                 self._stand(answer, name, by, code, incoming, self.mine)
-            elif answer[name] != incoming:
+            else:
                 group = f"answers.{code}.{name}"
                 meta = self.meta.get(group)
                 merged = self._group(code, name, answer[name], incoming, meta)
@@ -285,19 +336,6 @@ def _source(world: World, saying: Saying, visit: Inspection) -> rules.GroupMeta:
     )
 
 
-def _withhold(world, visit: Inspection, item: FrozenItem, patch: inputs.AnswerPatch) -> inputs.AnswerPatch:
-    """What is said on an incident item goes where only named persons read it; the answer keeps the result alone."""
-    words = [patch.note if patch.note is not UNSET else ""]
-    result = patch.result
-    if result is not UNSET:
-        words += [result.place, result.reason]
-        result = inputs.Result(value=result.value, grade=result.grade)
-    text = ";".join(word for word in words if word)
-    if text:
-        world.store.setdefault("withheld", {})[visit.id, item.code] = text
-    return inputs.AnswerPatch(result=result)
-
-
 def _conflict(world: World, saying: Saying, visit: Inspection, group: str, merged) -> Conflict:
     conflict = Conflict(
         id=new_id(),
@@ -330,52 +368,72 @@ def decide_submit(world: World, saying: Saying) -> Outcome:
     said = saying.input
     sha256 = hashlib.sha256(said.snapshot.encode()).hexdigest()
     if visit.state == InspectionState.SUBMITTED:
-        if visit.snapshot_sha256 == sha256:
-            return Outcome("applied", doc=visit)
-        alternative = _submission(world, saying, visit, kind="alternative", content=said.snapshot)
-        entry = world.say(alternative, "submission.alternative", saying, urgency=None)
-        problem = Problem("already-submitted", "同事已经提交了这次检查。您的这一份另外保存了,可以对照后提交更正。")
-        return Outcome("superseded", doc=alternative, entry=entry, problem=problem)
-    if visit.state == InspectionState.VOID:
-        return _keep_late(world, saying, visit, "这次检查已经作废,您的提交单独保存了。")
+        return _submit_again(world, saying, visit, sha256)
     snapshot = inputs.snapshot_in(said.snapshot)
     if snapshot is None:
         raise Invalid(
             errors=[{"field": "snapshot", "code": "unreadable", "detail": "提交的快照读不懂,请更新应用后重试。"}]
         )
-    conflicts = merge_answers(world, saying, visit, _known(visit, snapshot.answers))
-    visit.state, visit.finished_at = InspectionState.SUBMITTED, said.finished_at
+    _revive(visit)
+    if visit.state == InspectionState.VOID:
+        return _keep_late(world, saying, visit, "这次检查已经作废,您的提交单独保存了。")
+    answers = _known(items_of(world, visit), snapshot.answers)
+    conflicts = merge_answers(world, saying, visit, answers)
+    visit.state, visit.finished_at = InspectionState.SUBMITTED, said.finished_at + saying.skew
     visit.submitted_by_id, visit.submitted_at = world.work.actor, saying.said_at
     visit.snapshot_sha256, visit.snapshot_body_id = sha256, saying.body.id
     visit.participants = _ids({*visit.participants, *said.participants})
+    visit.flags = [*_departures(visit, answers), *(["phone-clock-wrong"] if abs(saying.skew) > WRONG_CLOCK else [])]
     if visit.audience == Audience.BUREAU:
         _share_visit(world, visit)
-    if visit.task is not None and visit.task.state == "open":
-        visit.task.state = "done"
-        world.say(visit.task, "task.done", saying, urgency=None)
+    task = world.get("tasks", visit.task_id)
+    if task is not None and task.state == "open":
+        task.state = "done"
+        world.say(task, "task.done", saying, urgency=None)
     entry = _say(world, saying, visit, "inspection.submitted")
     return Outcome("merged" if conflicts else "applied", doc=visit, entry=entry, conflicts=conflicts)
 
 
-def _known(visit: Inspection, answers: dict[str, inputs.AnswerPatch]) -> dict[str, inputs.AnswerPatch]:
+def _submit_again(world: World, saying: Saying, visit: Inspection, sha256: str) -> Outcome:
+    if visit.snapshot_sha256 == sha256:
+        return Outcome("applied", doc=visit)
+    alternative = _submission(world, saying, visit, kind="alternative", content=saying.input.snapshot)
+    entry = world.say(alternative, "submission.alternative", saying, urgency=None)
+    problem = Problem("already-submitted", "同事已经提交了这次检查。您的这一份另外保存了,可以对照后提交更正。")
+    return Outcome("superseded", doc=alternative, entry=entry, problem=problem)
+
+
+def _known(items: dict[str, FrozenItem], answers: dict[str, inputs.AnswerPatch]) -> dict[str, inputs.AnswerPatch]:
     """A snapshot is kept verbatim; of what it shows, the record takes the items of its own checklist."""
-    items = items_in(visit.version)
-    return {code: patch for code, patch in answers.items() if code in items}
+    return {code: patch.spoken() for code, patch in answers.items() if code in items}
+
+
+def _departures(visit: Inspection, answers: dict[str, inputs.AnswerPatch]) -> list[str]:
+    """Where a colleague's safer answer stands in the record instead of the one that was signed."""
+    codes = []
+    for code, patch in answers.items():
+        stands = visit.answers.get(code, {}).get("result")
+        if patch.result is not UNSET and stands and stands["value"] != patch.result.value:
+            codes.append(code)
+    return [f"differs-from-snapshot:{code}" for code in codes]
 
 
 def _share_visit(world: World, visit: Inspection) -> None:
-    """Submitting opens the visit, its photos, conflicts and signatures to the school."""
+    """Submitting opens the visit and what hangs on it to the school, but for what was said to the bureau alone."""
     visit.audience = Audience.SHARED
-    for photo in cure_of(world).photos_of[visit.id]:
-        share_photo(world, photo)
-    for document in _beside(world, visit):
-        share_document(world, document, "visit.shared")
+    for document in _hanging_on(world, visit):
+        share(world, document)
 
 
-def _beside(world: World, visit: Inspection) -> list[Conflict | Statement]:
-    """The conflicts and signatures of a visit; comments choose their readers themselves."""
-    conflicts = [each for each in world.rows["conflicts"].values() if each.target_id == visit.id]
-    return conflicts + _signatures(world, visit)
+def _hanging_on(world: World, visit: Inspection) -> Iterator[Document]:
+    """Photos, conflicts, submissions, signatures with their photos, and comments of a visit."""
+    photos_of = cure_of(world).photos_of
+    yield from photos_of[visit.id]
+    for kind, column in (("conflicts", "target_id"), ("submissions", "inspection_id"), ("statements", "inspection_id")):
+        for document in [*world.rows[kind].values()]:
+            if getattr(document, column) == visit.id:
+                yield document
+                yield from photos_of[document.id]
 
 
 def _signatures(world: World, visit: Inspection) -> list[Statement]:
@@ -389,25 +447,25 @@ def decide_join(world: World, saying: Saying) -> Outcome:
     secret = hashlib.sha256(saying.input.secret.encode()).hexdigest()
     if visit is None or not visit.join_sha256 or visit.join_sha256 != secret or not world.sight.holds(FIELD):
         raise Wait(("inspections", saying.doc_id))
-    actor = str(world.work.actor)
-    if actor in visit.participants:
+    actor, sees = str(world.work.actor), world.sight.sees(visit.readers())
+    if actor in visit.participants and sees:
         return Outcome("applied", doc=visit)
     visit.participants = _ids({*visit.participants, actor})
-    if not world.sight.sees(visit.readers()):
+    if not sees:
         _let_read(world, visit, actor)
     return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.joined"))
 
 
 def _let_read(world: World, visit: Inspection, person: str) -> None:
-    """A co-inspector without a post there reads the visit, what hangs on it, its task, site and unit."""
-    site = world.get("sites", visit.site_id)
-    children = [*cure_of(world).photos_of[visit.id], *_beside(world, visit)]
-    for document in [visit, *children, visit.task, site, site.unit]:
-        if document is None or person in document.named:
-            continue
-        document.named = sorted({*document.named, person})
-        if document is not visit:
-            world.work.say(document, "scope.moved", body=None, urgency=None)
+    """A co-inspector without a post there reads the visit, what hangs on it, its task, site and unit.
+
+    What was said to named persons before they came stays with those.
+    """
+    site, task = world.get("sites", visit.site_id), world.get("tasks", visit.task_id)
+    visit.named = sorted({*visit.named, person})
+    children = [each for each in _hanging_on(world, visit) if each.audience in (visit.audience, Audience.BUREAU)]
+    for document in [*children, *([task] if task else []), site, site.unit]:
+        let_read(world, document, [person])
 
 
 def decide_void(world: World, saying: Saying) -> Outcome:
@@ -416,13 +474,54 @@ def decide_void(world: World, saying: Saying) -> Outcome:
     said = saying.input
     if visit.state == InspectionState.SUBMITTED:
         raise Problem("already-submitted", "已经提交的检查不能作废。有误的请提交更正,发现的问题请申请撤销。")
-    if visit.state == InspectionState.VOID:
+    if visit.state == InspectionState.VOID and visit.void_reason != DELETED:
         return Outcome("applied", doc=visit)
     visit.state = InspectionState.VOID
     visit.void_reason = f"{VOID_WORDS[said.cause]}:{said.reason}"[:200] if said.reason else VOID_WORDS[said.cause]
     for finding in cure_of(world).of_visit[visit.id]:
-        _propose_withdrawal(world, saying, finding, f"所属检查已作废({visit.void_reason})")
+        if finding.quick_hazard_id is None:
+            _propose_withdrawal(world, saying, finding, f"所属检查已作废({visit.void_reason})")
     return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.voided"))
+
+
+def decide_delete(world: World, saying: Saying) -> Outcome:
+    """`inspections.delete`, the one thing that a phone may delete: a draft of its own that has told nobody anything.
+
+    The visit becomes void with 由检查人删除 as its reason and stays readable; an edit of another phone takes it up again
+    (`_revive`), and one that is here already, unseen by who deletes, makes the deletion superseded. Deleting what is
+    not there, or is not the author's to see, is done, alike and without effect: clients repeat it until it is.
+    Raises NotAllowed, Problems for what is submitted or has findings; at the web Stale. Source: sync.md §3, §5.2.
+    """
+    visit = world.get("inspections", saying.doc_id)
+    if visit is None or world.sight_for(visit, saying) is None:
+        return Outcome("applied")
+    require_participant(world, saying, visit)
+    if visit.creator_id != world.work.actor:
+        raise NotAllowed("not-the-creator", "这次检查是同事建立的,只有建立人能删除。您没有填写的内容不会受影响。")
+    if visit.state == InspectionState.SUBMITTED:
+        raise Problem("already-submitted", "已经提交的检查不能删除。有误的请提交更正。")
+    if visit.state == InspectionState.VOID:
+        return Outcome("applied", doc=visit)
+    if cure_of(world).of_visit[visit.id]:
+        raise Problem("has-findings", "这次检查里的问题已经上报,不能删除。没有查成的请作废并写明原因。")
+    if _moved_unseen(world, saying, visit):
+        if saying.source == "web":
+            raise Stale(current=visit.rev)
+        return Outcome(
+            "superseded", doc=visit, problem=Problem("edited-since", "同事已经在这次检查里填写了内容,没有删除。")
+        )
+    visit.state, visit.void_reason = InspectionState.VOID, DELETED
+    return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.deleted"))
+
+
+def _moved_unseen(world: World, saying: Saying, visit: Inspection) -> bool:
+    """Whether another phone has said something here that the author had not before them (a web page without a
+    `base_rev` has what is there)."""
+    if saying.base_rev is None and saying.source == "web":
+        return False
+    mine, seen = (str(world.work.actor), saying.device and str(saying.device)), saying.base_rev or 0
+    sources, _ = visit.field_meta or [[], {}]
+    return any(rev > seen and (by, device) != mine for rev, by, device, *_ in sources)
 
 
 def decide_submission(world: World, saying: Saying) -> Outcome:
@@ -452,11 +551,13 @@ def decide_resolve(world: World, saying: Saying) -> Outcome:
     require_participant(world, saying, visit)
     if conflict.resolved_at is not None:
         return Outcome("applied", doc=conflict)
+    conflict.pick = saying.input.pick
     conflict.resolved_by_id, conflict.resolved_at = world.work.actor, world.work.now
-    if saying.input.pick == "lost" and visit.state == InspectionState.DRAFT:
-        _, code, name = conflict.group.split(".")
+    if conflict.pick == "lost" and visit.state == InspectionState.DRAFT:
+        _, code, group = conflict.group.split(".")
+        by = {"result": "by", "note": "note_by"}[group]
         meta = Meta.of(visit)
-        visit.answers[code] = {**visit.answers[code], name: conflict.lost}
+        visit.answers[code] = {**visit.answers[code], group: conflict.lost, by: str(conflict.lost_by)}
         meta.set(conflict.group, _source(world, saying, visit))
         visit.field_meta = meta.packed()
         _say(world, saying, visit, "inspection.patched")
@@ -478,8 +579,28 @@ def settle_visits(world: World) -> None:
             _settle(world, saying, visit)
         if visit.state == InspectionState.SUBMITTED:
             _flag(world, visit)
-    for supplemented, saying in world.store.pop("supplemented", {}).items():
-        _flag_again(world, saying, world.get("inspections", supplemented))
+    for (doc_id, code), words in world.store.pop("withheld", {}).items():
+        _keep_withheld(world, words, world.get("inspections", doc_id), code)
+    for doc_id, saying in world.store.pop("supplemented", {}).items():
+        _flag_again(world, saying, world.get("inspections", doc_id))
+
+
+def _keep_withheld(world: World, words: Words, visit: Inspection, code: str) -> None:
+    """Words on incident items that no finding has taken up: a comment on its item, or a submission for the named."""
+    finding = next((each for each in cure_of(world).of_visit[visit.id] if each.item_code == code), None)
+    if finding is not None:
+        _comment_once(world, words.saying, world.get("rectifications", finding.item_id), words.text)
+    elif words.text != words_withheld(world, visit, code):
+        submission = _submission(world, words.saying, visit, kind="withheld", content=packed(code, words.text))
+        world.say(submission, "submission.withheld", words.saying, urgency=None)
+
+
+def _comment_once(world: World, saying: Saying, item: RectificationItem, text: str) -> None:
+    statements = world.rows["statements"].values()
+    comments = [each for each in statements if (each.item_id, each.kind) == (item.id, StatementKind.COMMENT)]
+    if text not in {item.text, *(comment.content["text"] for comment in comments)}:
+        comment = inputs.CreateComment(rectification_id=item.id, text=text)
+        hear_statement(world, derived(saying, "comments.create", comment), StatementKind.COMMENT, item)
 
 
 def _flag_again(world: World, saying: Saying, visit: Inspection) -> None:
@@ -492,7 +613,7 @@ def _flag_again(world: World, saying: Saying, visit: Inspection) -> None:
 
 
 def _settle(world: World, saying: Saying, visit: Inspection) -> None:
-    site, items = world.get("sites", visit.site_id), items_in(visit.version)
+    site, items = world.get("sites", visit.site_id), items_of(world, visit)
     found = {(f.item_code, f.place_key, f.fixed_on_spot): f for f in cure_of(world).of_visit[visit.id]}
     standing = set()
     for proposal in _proposals(world, visit, items):
@@ -530,8 +651,7 @@ def _of_two_places(conflict: Conflict) -> bool:
 def _proposal(world: World, visit: Inspection, item: FrozenItem, result: dict[str, Any], note: str) -> Proposal:
     kind, grade = rules.kind_and_grade(item, result.get("grade"))
     restricted = kind == rules.FindingKind.INCIDENT or visit.audience == Audience.RESTRICTED
-    withheld = world.store.get("withheld", {}).get((visit.id, item.code), "")
-    text = withheld or note or result.get("reason") or item.text
+    text = words_withheld(world, visit, item.code) or note or result.get("reason") or item.text
     return Proposal(
         item_code=item.code,
         kind=kind,
@@ -550,9 +670,7 @@ def _proposal(world: World, visit: Inspection, item: FrozenItem, result: dict[st
 
 
 def _named(world: World, visit: Inspection, proposal: Proposal) -> list[str]:
-    if not proposal.restricted:
-        return visit.named
-    return sorted({*visit.participants, *cure_of(world).approvers[visit.site_id]})
+    return named_on_incidents(world, visit) if proposal.restricted else visit.named
 
 
 def _propose_withdrawal(world: World, saying: Saying, finding, reason: str) -> None:
@@ -562,28 +680,21 @@ def _propose_withdrawal(world: World, saying: Saying, finding, reason: str) -> N
     if item is None or state is None or not state.is_open or any(request.until is None for request in state.requests):
         return
     asked = inputs.CreateWithdrawal(rectification_id=item.id, reason=reason)
-    hear_statement(world, _derived(saying, asked), StatementKind.WITHDRAWAL, item)
-
-
-def _derived(saying: Saying, asked) -> Saying:
-    return Saying(
-        verb="withdrawals.create",
-        doc_id=new_id(),
-        input=asked,
-        body=saying.body,
-        said_at=saying.said_at,
-        source="phone",
-        op_id=saying.op_id,
-        device=saying.device,
-    )
+    hear_statement(world, derived(saying, "withdrawals.create", asked), StatementKind.WITHDRAWAL, item)
 
 
 def _flag(world: World, visit: Inspection) -> None:
     """What the record lacks is said in the record; the server never refuses a submit for it (design §4)."""
-    signatures = [signature.content for signature in _signatures(world, visit)]
+    signatures = [{"author": each.author_id, **each.content} for each in _signatures(world, visit)]
     photos = {photo.item_code for photo in cure_of(world).photos_of[visit.id]}
-    visit.flags = rules.record_flags(
-        items_in(visit.version), visit.answers, photos=photos, participants=visit.participants, signatures=signatures
+    at_submit = [flag for flag in visit.flags if flag.partition(":")[0] in rules.SAID_AT_SUBMIT]
+    visit.flags = at_submit + rules.record_flags(
+        items_of(world, visit),
+        visit.answers,
+        photos=photos,
+        participants=visit.participants,
+        signatures=signatures,
+        snapshot_sha256=visit.snapshot_sha256,
     )
 
 

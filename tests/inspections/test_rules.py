@@ -428,7 +428,11 @@ def test_a_cleared_note_was_said():
 
 # --- the record ----------------------------------------------------------------------------------------------------
 
-SIGNED = [{"capacity": "inspector"}, {"capacity": "inspector"}, {"capacity": "unit", "opinion": "true"}]
+SIGNED = [
+    {"author": "a", "capacity": "inspector"},
+    {"author": "b", "capacity": "inspector"},
+    {"author": "p", "capacity": "unit", "opinion": "true"},
+]
 
 
 def flags(item=None, said=None, *, photos=(), participants=("a", "b"), signatures=SIGNED) -> list[str]:
