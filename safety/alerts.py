@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from safety.access import today
-from safety.duty import administrators_of, on_duty, paths_up, watches
+from safety.duty import Watch, administrators_of, on_duty, paths_up, watches
 from safety.models import (
     Alert,
     AlertState,
@@ -213,7 +213,11 @@ def waiting_for(person_id: UUID, *, at: datetime) -> list[Alert]:
 
     Only what a post of today covers; oldest first.
     """
-    watch = watches([person_id], at=at)[person_id]
+    return open_for(watches([person_id], at=at)[person_id])
+
+
+def open_for(watch: Watch) -> list[Alert]:
+    """The waiting list of a watch that was read with all that is owed."""
     mine = Q(id__in=watch.owed)
     for shift in watch.shifts:
         mine |= Q(organisation__path__startswith=shift.node.path)

@@ -19,9 +19,10 @@ from django.utils import timezone
 from safety import hub as hubs
 from safety.changes import clock_now
 from safety.credentials import SUBPROTOCOL, Credential, credential_of
-from safety.duty import watches
-from safety.hub import NOT_YOURS, SIGNED_OUT, TOO_SLOW, Frame, Hub, in_thread
+from safety.hub import NOT_YOURS, SIGNED_OUT, TOO_SLOW, Frame, Hub
 from safety.models import DeliveryState
+from safety.news import owed_by_phone, read_waiting
+from safety.threads import in_thread
 
 QUEUE = 64  # frames that may wait for a desk before it is called too slow
 FRESH = 1.0  # seconds; a frame that waited longer is authorised once more
@@ -55,8 +56,6 @@ class _Socket:
         if credential is None:
             return await self._close(SIGNED_OUT)
         self.credential = credential
-        if not await self.admitted():
-            return await self._close(NOT_YOURS)
         hub = hubs.current()
         if hub is None:
             return await self._close(SERVER_AWAY)
@@ -103,10 +102,6 @@ class _Socket:
     async def _send(self, text: str) -> None:
         await self.send({"type": "websocket.send", "text": text})
 
-    async def admitted(self) -> bool:
-        """Whether this person may open this socket."""
-        raise NotImplementedError
-
     def among(self, hub: Hub) -> set:
         """Where the hub keeps sockets of this kind."""
         raise NotImplementedError
@@ -128,11 +123,6 @@ class DeskSocket(_Socket):
         self.queue: asyncio.Queue[Frame] = asyncio.Queue(QUEUE)
         self.unseen: dict[UUID, int] = {}  # deliveries said here and not yet shown, with the number of their frame
 
-    async def admitted(self) -> bool:
-        person_id = self.credential.person_id
-        found = await in_thread(watches)([person_id], at=timezone.now(), alerts=[])
-        return found[person_id].opens_desk
-
     def among(self, hub: Hub) -> set:
         return hub.desks
 
@@ -143,7 +133,10 @@ class DeskSocket(_Socket):
             self.drop(TOO_SLOW)
 
     async def say(self) -> None:
-        waiting = await in_thread(hubs.read_waiting)(self.credential.person_id)
+        waiting = await in_thread(read_waiting)(self.credential.person_id)
+        if waiting is None:
+            self.drop(NOT_YOURS)
+            return
         await self._send(waiting.text)
         for delivery_id, state in waiting.unseen:
             self._said(waiting.seq, delivery_id, state)
@@ -158,7 +151,7 @@ class DeskSocket(_Socket):
     async def _may_have(self, frame: Frame) -> bool:
         if asyncio.get_running_loop().time() - frame.made_at < FRESH:
             return True
-        return await in_thread(hubs.still_knows)(self.credential, frame.alert_id)
+        return await self.hub.may_still_have(self.credential, frame.alert_id)
 
     def _said(self, seq: int, delivery_id: UUID, state: str) -> None:
         self.unseen[delivery_id] = seq
@@ -188,9 +181,6 @@ class PokeSocket(_Socket):
         self.owed: set[UUID] = set()
         self.poked = asyncio.Event()
 
-    async def admitted(self) -> bool:
-        return True
-
     def among(self, hub: Hub) -> set:
         return hub.phones
 
@@ -202,7 +192,7 @@ class PokeSocket(_Socket):
     async def say(self) -> None:
         # who connects late is poked at once: what moved before the socket stood is pulled now
         seq, _ = await in_thread(clock_now)()
-        owed = await in_thread(hubs.owed_by_phone)([self.credential.person_id])
+        owed = await in_thread(owed_by_phone)([self.credential.person_id])
         self.poke(seq, owed.get(self.credential.person_id, ()))
         while True:
             await self.poked.wait()

@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from safety.access import DESK, today
-from safety.models import Alert, Delivery, DutyShift, Organisation, Post, Role
+from safety.models import Alert, Delivery, DeliveryState, DutyShift, Organisation, Post, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,16 @@ def on_duty(nodes: Collection[UUID], *, at: datetime) -> dict[UUID, list[DutyShi
 
 
 def watches(persons: Collection[UUID], *, at: datetime, alerts: Collection[UUID] | None = None) -> dict[UUID, Watch]:
-    """The watch of each person; what is owed is looked up among `alerts` only, when given. Three queries for all."""
+    """The watch of each person; what is owed is looked up among `alerts`, or is all that is not over. Three queries."""
     posts = posts_of(persons, at=at)
     shifts = defaultdict(list)
     for shift in _that_count(_running(at).filter(person_id__in=persons), posts):
         shifts[shift.person_id].append(shift)
     owed = defaultdict(set)
     deliveries = Delivery.objects.filter(person_id__in=persons, subject_collection=Alert.collection)
-    if alerts is not None:
+    if alerts is None:
+        deliveries = deliveries.exclude(state=DeliveryState.OVER)
+    else:
         deliveries = deliveries.filter(subject_id__in=alerts)
     for person_id, alert_id in deliveries.values_list("person_id", "subject_id"):
         owed[person_id].add(alert_id)

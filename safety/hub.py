@@ -10,25 +10,22 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial, wraps
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-import msgspec
-from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, close_old_connections
-from django.utils import timezone
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
-from safety import desk
-from safety.access import readers_among
-from safety.alerts import mark, waiting_for
-from safety.changes import clock_now, snapshot, unit
-from safety.credentials import Credential, still_good
-from safety.duty import Watch, posts_of, watches
-from safety.models import Alert, Change, Channel, Delivery, DeliveryState, Exit, Index
+from safety.alerts import mark
+from safety.changes import clock_now, unit
+from safety.credentials import Credential
+from safety.desk import Row
+from safety.duty import Watch
+from safety.models import DeliveryState
+from safety.news import News, read_news, read_standing
 from safety.ring import GROUP
+from safety.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -69,138 +66,10 @@ class Phone(Socket, Protocol):
     def poke(self, seq: int, owed: Collection[UUID]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """What one look found, and who may have it."""
-
-    seq: int
-    epoch: str
-    good: set[Credential]
-    rows: list[tuple[int, desk.Row]] = field(default_factory=list)  # in order of seq
-    watches: dict[UUID, Watch] = field(default_factory=dict)
-    readers: set[UUID] = field(default_factory=set)  # persons for whom something they read has moved
-    owed: dict[UUID, list[UUID]] = field(default_factory=dict)  # person → deliveries by phone that are not sent yet
-
-
-def read_news(*, after: int, epoch: str, desks: Collection[Credential], phones: Collection[Credential]) -> News | None:
-    """What the log says after a number, for these sockets; None when it says nothing."""
-    if (after, epoch) == clock_now():
-        return None
-    now = timezone.now()
-    with snapshot():
-        seq, current = clock_now()
-        good = still_good({*desks, *phones}, now=now)
-        if current != epoch or seq < after:
-            return News(seq, current, good)  # another database, an older one: there is nothing to compare with
-        touched = _touched(after)
-        alerts = desk.load(touched) if desks else []
-        numbered = zip((touched[alert.id] for alert in alerts), desk.rows_of(alerts), strict=True)
-        readers = _readers(after, {each.person_id for each in phones})
-        return News(
-            seq,
-            current,
-            good,
-            rows=sorted(numbered, key=lambda pair: pair[0]),
-            watches=watches({each.person_id for each in desks}, at=now, alerts=touched) if alerts else {},
-            readers=readers,
-            owed=owed_by_phone(readers),
-        )
-
-
-def _touched(after: int) -> dict[UUID, int]:
-    """Alerts that moved, or of which a delivery moved, with the number of the last such change."""
-    moved = Change.objects.filter(seq__gt=after, collection__in=(Alert.collection, Delivery.collection))
-    last: dict[tuple[str, UUID], int] = {}
-    for seq, collection, doc_id in moved.order_by("seq").values_list("seq", "collection", "doc_id"):
-        last[collection, doc_id] = seq
-    deliveries = Delivery.objects.filter(
-        id__in=[doc_id for collection, doc_id in last if collection == Delivery.collection],
-        subject_collection=Alert.collection,
-    )
-    subjects = dict(deliveries.values_list("id", "subject_id"))
-    touched: dict[UUID, int] = {}
-    for (collection, doc_id), seq in last.items():
-        alert_id = doc_id if collection == Alert.collection else subjects.get(doc_id)
-        if alert_id is not None:
-            touched[alert_id] = max(seq, touched.get(alert_id, 0))
-    return touched
-
-
-def _readers(after: int, persons: Collection[UUID]) -> set[UUID]:
-    if not persons:
-        return set()
-    pairs = set(Index.objects.filter(seq__gt=after).values_list("audience", "key").distinct())
-    pairs |= set(Exit.objects.filter(seq__gt=after).values_list("audience", "key").distinct())
-    if not pairs:
-        return set()
-    posts = posts_of(persons, at=timezone.now())
-    return readers_among({person: posts[person] for person in persons}, pairs)
-
-
-def owed_by_phone(persons: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """Deliveries by phone that are not sent yet, by person."""
-    owed: dict[UUID, list[UUID]] = {}
-    if not persons:
-        return owed
-    pending = Delivery.objects.filter(person_id__in=persons, channel=Channel.APP, state=DeliveryState.PENDING)
-    for person_id, delivery_id in pending.values_list("person_id", "id"):
-        owed.setdefault(person_id, []).append(delivery_id)
-    return owed
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingList:
-    """What a desk is told on connecting: the list as it stood at `seq`."""
-
-    seq: int
-    text: str
-    unseen: list[tuple[UUID, str]]  # this person's deliveries by desk that are on it, with their state
-
-
-def read_waiting(person_id: UUID) -> WaitingList:
-    """The waiting list of a person, numbered by the clock."""
-    with snapshot():
-        seq, _ = clock_now()
-        rows = desk.rows_of(waiting_for(person_id, at=timezone.now()))
-    text = msgspec.json.encode({"t": "waiting", "seq": seq, "alerts": [msgspec.Raw(row.json) for row in rows]})
-    unseen = [row.unseen[person_id] for row in rows if person_id in row.unseen]
-    return WaitingList(seq, text.decode(), unseen)
-
-
-def still_knows(credential: Credential, alert_id: UUID) -> bool:
-    """Whether a frame that has lain in a queue may still be sent."""
-    now = timezone.now()
-    alerts = desk.load([alert_id])
-    watch = watches([credential.person_id], at=now, alerts=[alert_id])[credential.person_id]
-    return bool(alerts) and watch.knows(alerts[0]) and credential in still_good([credential], now=now)
-
-
-def read_standing(
-    desks: Collection[Credential], phones: Collection[Credential]
-) -> tuple[set[Credential], dict[UUID, Watch]]:
-    """Which credentials still hold, and what the persons at desks may do now."""
-    now = timezone.now()
-    return still_good({*desks, *phones}, now=now), watches({each.person_id for each in desks}, at=now, alerts=[])
-
-
 def record(reached: Mapping[UUID, DeliveryState]) -> None:
     """Writes down which deliveries reached a socket."""
     with unit(actor=None, source="hub") as work:
         mark(work, reached)
-
-
-def in_thread(function: Callable) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Runs a function that asks the database in a thread, with a connection of its own that it gives back."""
-
-    @wraps(function)
-    def asked(*args, **kwargs):
-        close_old_connections()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            close_old_connections()
-
-    return sync_to_async(asked, thread_sensitive=False)
 
 
 class Hub:
@@ -211,6 +80,9 @@ class Hub:
         self.desks: set[Desk] = set()
         self.phones: set[Phone] = set()
         self.reached: dict[UUID, DeliveryState] = {}
+        self.receipts: set[UUID] = set()  # alerts of which receipts came in that no frame has told yet
+        self.asked: list[tuple[Credential, UUID, asyncio.Future[bool]]] = []
+        self.asking = asyncio.Event()
         self.seq, self.epoch = 0, ""
         self.rung = asyncio.Event()
         self.channel = ""
@@ -230,14 +102,23 @@ class Hub:
     async def begin(self) -> None:
         self.seq, self.epoch = await in_thread(clock_now)()
 
-    async def look(self) -> None:
-        """Reads what is new and offers it."""
+    async def may_still_have(self, credential: Credential, alert_id: UUID) -> bool:
+        """Whether a frame that has lain in a queue may be sent: asked for all such frames together."""
+        answer = asyncio.get_running_loop().create_future()
+        self.asked.append((credential, alert_id, answer))
+        self.asking.set()
+        return await answer
+
+    async def look(self, *, also: Collection[UUID] = ()) -> None:
+        """Reads what is new, and how the alerts `also` stand, and offers it."""
         async with self.looking:
-            read = partial(read_news, after=self.seq, epoch=self.epoch, desks=_of(self.desks), phones=_of(self.phones))
-            news = await in_thread(read)()
+            news = await in_thread(read_news)(
+                after=self.seq, epoch=self.epoch, desks=_of(self.desks), phones=_of(self.phones), also=also
+            )
             if news is None:
                 return
             self._offer(news)
+            self.receipts = (self.receipts | news.receipts) - {row.alert.id for _, row in news.rows}
             self.seq, self.epoch = news.seq, news.epoch
 
     def _offer(self, news: News) -> None:
@@ -254,15 +135,21 @@ class Hub:
                 each.poke(news.seq, news.owed.get(person_id, ()))
 
     async def beat(self) -> None:
-        """Asks every socket's credential again, and says to the desks that all is well."""
-        good, standing = await in_thread(read_standing)(_of(self.desks), _of(self.phones))
-        frame = Frame(self.seq, f'{{"t":"beat","seq":{self.seq}}}')
-        for each in [*self.desks, *self.phones]:
-            watch = standing.get(each.credential.person_id)
-            if each.credential not in good:
-                each.drop(SIGNED_OUT)
-            elif each in self.desks and watch is not None:
-                each.offer(frame) if watch.opens_desk else each.drop(NOT_YOURS)
+        """Tells the receipts, asks every socket's credential again, and says to the desks that all is well."""
+        if self.receipts:
+            await self.look(also=self.receipts)
+        async with self.looking:
+            standing = await in_thread(read_standing)(_of(self.desks), _of(self.phones))
+            frame = Frame(self.seq, f'{{"t":"beat","seq":{self.seq}}}')
+            for each in [*self.desks, *self.phones]:
+                if each.credential not in standing.good:
+                    each.drop(SIGNED_OUT)
+                elif each in self.phones:
+                    continue
+                elif standing.watches[each.credential.person_id].opens_desk:
+                    each.offer(frame)
+                else:
+                    each.drop(NOT_YOURS)
 
     async def listen(self) -> None:
         """Hears the ring. `receive` is never cancelled to look at the time: that would leave the layer."""
@@ -290,6 +177,20 @@ class Hub:
                 # both layers forget a member after a day, the in-memory one also after a message left unread
                 await get_channel_layer().group_add(GROUP, self.channel)
 
+    async def answer(self) -> None:
+        """Answers what sockets ask about frames that waited: one reading for all that ask meanwhile."""
+        while True:
+            while not self.asked:
+                self.asking.clear()
+                await self.asking.wait()
+            asked = list(self.asked)
+            alerts = {alert_id for _, alert_id, _ in asked}
+            standing = await in_thread(read_standing)({credential for credential, _, _ in asked}, alerts=alerts)
+            del self.asked[: len(asked)]  # only now: what a fault left unanswered is asked again
+            for credential, alert_id, answer in asked:
+                if not answer.done():
+                    answer.set_result(standing.may_have(credential, alert_id))
+
     async def keep_record(self) -> None:
         """Writes down what reached a socket; what the database refuses is kept for the next time."""
         while True:
@@ -308,7 +209,7 @@ def _of(sockets: Collection[Desk | Phone]) -> set[Credential]:
     return {each.credential for each in sockets}
 
 
-def _offer_to(socket: Desk, frames: list[tuple[desk.Row, Frame]], watch: Watch) -> None:
+def _offer_to(socket: Desk, frames: list[tuple[Row, Frame]], watch: Watch) -> None:
     if not watch.opens_desk:
         socket.drop(NOT_YOURS)
         return
@@ -317,7 +218,7 @@ def _offer_to(socket: Desk, frames: list[tuple[desk.Row, Frame]], watch: Watch) 
             socket.offer(frame)
 
 
-def _frame(seq: int, row: desk.Row, made_at: float) -> Frame:
+def _frame(seq: int, row: Row, made_at: float) -> Frame:
     text = f'{{"t":"alert","seq":{seq},"alert":{row.json.decode()}}}'
     return Frame(seq, text, row.alert.id, row.unseen, made_at)
 
@@ -353,7 +254,7 @@ async def running(*, look_every: float = LOOK_EVERY, beat_every: float = BEAT_EV
     global _current
     hub = Hub(look_every=look_every, beat_every=beat_every)
     await hub.begin()
-    parts = (hub.listen, hub.watch, hub.keep_time, hub.keep_record)
+    parts = (hub.listen, hub.watch, hub.answer, hub.keep_time, hub.keep_record)
     tasks = [asyncio.create_task(_kept_going(part), name=f"hub.{part.__name__}") for part in parts]
     _current = hub
     try:

@@ -5,7 +5,7 @@ Each is `job(now) -> int`, may run twice or in two processes at once, and does a
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from safety.models.organisation import BUREAU_KINDS
 from safety.worker import LEASE, backoff
 
 BATCH = 50
+SETTLED = timedelta(seconds=3)
 
 
 # Deliveries.
@@ -136,7 +137,8 @@ def begin_shifts(now: datetime) -> int:
 
 
 def _beginning(now: datetime):
-    return DutyShift.objects.at(now).filter(begun=False)
+    # an alert that was routed just before the shift began may not be committed yet
+    return DutyShift.objects.at(now).filter(begun=False, starts_at__lte=now - SETTLED)
 
 
 def _begin(shift_id: UUID, now: datetime) -> int:

@@ -20,8 +20,8 @@ from django.utils.module_loading import import_string
 
 from safety import checks, ring
 from safety.changes import clock_now
-from safety.hub import in_thread
 from safety.models import Clock
+from safety.threads import in_thread
 
 log = logging.getLogger(__name__)
 

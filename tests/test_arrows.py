@@ -157,9 +157,9 @@ def rows_are_saved_as_django_saves_them(source: Source) -> Iterator[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ClassDef):
             for inner in node.body:
-                if isinstance(inner, ast.FunctionDef) and inner.name in ("save", "asave", "save_base", "delete"):
-                    if [each.arg for each in inner.args.args[1:2]] != ["request"]:
-                        yield at(source, inner, f"{node.name} overrides {inner.name}()")
+                saves = isinstance(inner, ast.FunctionDef) and inner.name in ("save", "asave", "save_base", "delete")
+                if saves and [each.arg for each in inner.args.args[1:2]] != ["request"]:
+                    yield at(source, inner, f"{node.name} overrides {inner.name}()")
 
 
 def failures_are_caught_by_name(source: Source) -> Iterator[str]:

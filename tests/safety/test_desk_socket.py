@@ -19,6 +19,7 @@ from safety.duty import posts_of
 from safety.guard import lifted
 from safety.models import Delivery, Device, DutyShift, Person, Post
 from safety.models.organisation import Organisation
+from safety.threads import in_thread
 from tests.makers import make_person, make_shift, make_site, make_token, raise_alert
 from tests.safety.test_alerts import say
 
@@ -87,7 +88,7 @@ class Opened:
         return await self.wire.receive_nothing(SILENCE)
 
 
-db = hub.in_thread
+db = in_thread
 
 
 async def desk_of(person):
@@ -298,12 +299,23 @@ async def test_delivery_is_pending_without_a_desk_sent_when_written_and_arrived_
     async with await desk_of(town.officer) as desk:
         waiting = await desk.frame()
         assert await eventually(state_of_the_delivery, "sent") == "sent"
-        assert (await desk.alert())["alert"]["deliveries"][0]["state"] == "sent"
         await desk.wire.send_json_to({"t": "seen", "seq": waiting["seq"] - 1})
         assert await desk.silent()
         await desk.wire.send_json_to({"t": "seen", "seq": (await db(clock_now)())[0]})
         assert await eventually(state_of_the_delivery, "arrived") == "arrived"
         assert await db(jobs.deliver)(timezone.now() + timedelta(minutes=1)) == 0
+
+
+async def test_receipts_make_no_frames_of_their_own_and_travel_with_the_beat(running, town):
+    async with await desk_of(town.officer) as desk:
+        await desk.frame()
+        await db(raise_alert)(site=town.canteen)
+        assert (await desk.alert())["alert"]["deliveries"][0]["state"] == "pending"
+        assert await eventually(state_of_the_delivery, "sent") == "sent"
+        assert await desk.silent()
+        await running.beat()
+        assert (await desk.alert())["alert"]["deliveries"][0]["state"] == "sent"
+        assert (await desk.frame())["t"] == "beat"
 
 
 async def test_client_that_says_what_is_not_understood_is_closed(running, town):

@@ -19,9 +19,9 @@ from websockets.sync.client import connect
 
 from safety import checks
 from safety.guard import lifted
-from safety.hub import in_thread
 from safety.lifespan import Lifespan, only_process
 from safety.models import Clock, Organisation
+from safety.threads import in_thread
 from tests.engines import free_port
 from tests.makers import make_token, raise_alert
 
