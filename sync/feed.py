@@ -4,7 +4,7 @@ A walk asks pair by pair for the first few rows after a number, through the read
 PostgreSQL by a lateral limit, SQLite by `seq in (select … limit)`. Asked plainly, PostgreSQL walks the whole log after
 a long silence. Few rows a pair are asked at first, since a page is one limit and a district has 120 pairs: what is
 sure then ends at the horizon, the number at which the first pair that gave all it was asked for stopped; from there
-the walk goes on with more a pair. Measured with 300,000 documents and 83 pairs, a page of 200: docs/sync.md.
+the walk goes on with more a pair. Measured with 300,000 documents and 83 pairs, a page of 200: docs/pull.md.
 """
 
 import json
