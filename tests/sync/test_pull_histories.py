@@ -188,8 +188,8 @@ def base(db):
 
 
 def test_mirrors_end_equal_to_a_fresh_snapshot_whatever_happened(base):
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(steps, min_size=5, max_size=40), limits)
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(steps, min_size=5, max_size=30), limits)
     def run(history, limit):
         with example(), time_machine.travel(timezone.now()) as clock:
             town = Town(base, clock)
