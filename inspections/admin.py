@@ -77,9 +77,11 @@ class VersionForm(forms.ModelForm):
         label="检查项",
         required=False,
         widget=forms.Textarea(attrs={"rows": 12, "cols": 60}),
-        help_text="检查项代码,空格或换行分开,按检查的先后排列。留空则取最近一版的检查项。",
+        help_text="检查项代码，空格或换行分开，按检查的先后排列。留空则取最近一版的检查项。",
     )
-    publish = forms.BooleanField(label="发布", required=False, help_text="发布后内容固定,不能再改;手机下次同步时收到。")
+    publish = forms.BooleanField(
+        label="发布", required=False, help_text="发布后内容固定，不能再改；手机下次同步时收到。"
+    )
 
     def clean(self) -> dict:
         said = super().clean()
@@ -87,7 +89,7 @@ class VersionForm(forms.ModelForm):
         if template is None:
             return said
         if self.instance._state.adding and template.versions.filter(state=TemplateVersion.DRAFT).exists():
-            self.add_error("template", "这张检查表已有一份草稿,请先改那一份。")
+            self.add_error("template", "这张检查表已有一份草稿，请先改那一份。")
             return said
         self._freeze(said, template)
         return said

@@ -51,7 +51,7 @@ def _require_items(codes: list[str], items: dict[str, files.Item]) -> None:
         raise DraftFault(f"目录里没有这些检查项:{'、'.join(unknown[:8])}。")
     guarded = [code for code in codes if items[code].area in files.RESTRICTED_AREAS]
     if guarded:
-        raise DraftFault(f"这些检查项涉及个人,只能用系统自带的限定检查表:{'、'.join(guarded[:8])}。")
+        raise DraftFault(f"这些检查项涉及个人，只能用系统自带的限定检查表:{'、'.join(guarded[:8])}。")
 
 
 @cache

@@ -210,7 +210,7 @@ READ = {
     "notices": _said(2, INSPECTOR, "李春林", text="请于期限内整改", kind="rectify", due_on="2026-12-01"),
     "receipts": _said(3, PRINCIPAL, "刘志强", text=""),
     "reports": _said(
-        4, PRINCIPAL, "刘志强", round=1, text="已更换温控器,复测 4 ℃", photos=[{"id": PHOTO, "sha256": HASH}]
+        4, PRINCIPAL, "刘志强", round=1, text="已更换温控器，复测 4 ℃", photos=[{"id": PHOTO, "sha256": HASH}]
     ),
     "revisits": _said(5, INSPECTOR, "张海燕", round=1, evidence_hash=HASH, passed=True, reason=""),
     "extensions": _said(4, PRINCIPAL, "刘志强", until="2026-12-08", reason="配件在途"),
@@ -283,7 +283,7 @@ SAID = {
     "reports.create": {
         "rectification_id": ITEM,
         "round": 1,
-        "text": "已更换温控器,复测 4 ℃",
+        "text": "已更换温控器，复测 4 ℃",
         "photos": [{"id": PHOTO, "sha256": HASH}],
         "done_on": "2026-11-25",
     },

@@ -40,6 +40,11 @@ def derive_photos(now: datetime) -> int:
     return len(leased)
 
 
+def copies_waiting() -> int:
+    """How many photos still want their shown copies, for the page that shows the server's state."""
+    return Derivation.objects.filter(done_at__isnull=True, failure="").count()
+
+
 def lease(now: datetime) -> list[Derivation]:
     """Takes a few wanted derivations for the length of a lease; what a killed worker had taken is taken again."""
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)

@@ -34,8 +34,8 @@ Code = serializers.CharField
 
 
 class TemplateFilters(Paging):
-    code = Code(required=False, max_length=12, help_text="检查表代码,如 T01。")
-    current = Flag(help_text="true:每张检查表只看最新版。")
+    code = Code(required=False, max_length=12, help_text="检查表代码，如 T01。")
+    current = Flag(help_text="true：每张检查表只看最新版。")
     text = Text(help_text="名称中的字。")
 
 
@@ -43,8 +43,8 @@ class TaskFilters(Between):
     unit = Key(help_text="单位。")
     site = Key(help_text="场所。")
     state = Any(TASK_STATES, help_text="状态。")
-    overdue = Flag(help_text="true:过了截止日期还没有完成。")
-    mine = Flag(help_text="true:交给我的。")
+    overdue = Flag(help_text="true：过了截止日期还没有完成。")
+    mine = Flag(help_text="true：交给我的。")
     text = Text(help_text="名称中的字。")
 
 
@@ -61,7 +61,7 @@ class FindingFilters(Between):
     site = Key(help_text="场所。")
     inspection = Key(help_text="在哪次检查中发现。")
     rectification = Key(help_text="归入哪个整改项。")
-    item_code = Code(required=False, max_length=12, help_text="检查项代码,如 ST-11。")
+    item_code = Code(required=False, max_length=12, help_text="检查项代码，如 ST-11。")
     kind = Any(FINDING_KINDS, help_text="类别。")
     grade = Any(GRADES, help_text="等级。")
     text = Text(help_text="内容中的字。")
@@ -71,11 +71,11 @@ class RectificationFilters(Between):
     unit = Key(help_text="单位。")
     site = Key(help_text="场所。")
     state = Any(ITEM_STATES, help_text="状态。")
-    kind = Any(FINDING_KINDS, help_text="类别;隐患台账取 hazard。")
+    kind = Any(FINDING_KINDS, help_text="类别；隐患台账取 hazard。")
     grade = Any(GRADES, help_text="等级。")
-    item_code = Code(required=False, max_length=12, help_text="检查项代码,如 ST-11。")
-    open = Flag(help_text="true:还没有销号或撤销。")
-    overdue = Flag(help_text="true:过了整改期限还没有结束。")
+    item_code = Code(required=False, max_length=12, help_text="检查项代码，如 ST-11。")
+    open = Flag(help_text="true：还没有销号或撤销。")
+    overdue = Flag(help_text="true：过了整改期限还没有结束。")
     due_by = Day(help_text="整改期限在这一天或更早。")
     text = Text(help_text="内容或编号中的字。")
 
@@ -131,7 +131,7 @@ class TemplateShape(Shape):
     sha256 = serializers.CharField()
     restricted = serializers.BooleanField()
     published_at = serializers.DateTimeField(allow_null=True)
-    content = serializers.CharField(help_text="内容的地址:按哈希取,永不改变。")
+    content = serializers.CharField(help_text="内容的地址：按哈希取，永不改变。")
 
 
 class TemplateTextShape(serializers.Serializer):
@@ -168,7 +168,7 @@ class InspectionShape(Shape):
     void_reason = serializers.CharField()
     submitted_by = serializers.UUIDField(allow_null=True)
     submitted_at = serializers.DateTimeField(allow_null=True)
-    snapshot_sha256 = serializers.CharField(help_text="签字所对的快照;空为尚未提交。")
+    snapshot_sha256 = serializers.CharField(help_text="签字所对的快照；空为尚未提交。")
 
 
 class FindingShape(serializers.Serializer):
@@ -213,7 +213,7 @@ class RectificationShape(Shape):
     closed_at = serializers.DateTimeField(allow_null=True)
     repeats = serializers.UUIDField(allow_null=True)
     suggests = serializers.UUIDField(allow_null=True)
-    overdue = serializers.BooleanField(help_text="今天是否已超期;按今天计算,不属于文档本身。")
+    overdue = serializers.BooleanField(help_text="今天是否已超期；按今天计算，不属于文档本身。")
 
 
 class StatementShape(Shape):
@@ -230,7 +230,7 @@ class StatementShape(Shape):
 
 class HistoryEntryShape(serializers.Serializer):
     ordinal = serializers.IntegerField()
-    collection = serializers.CharField(help_text="findings,或所说的话的集合,如 reports。")
+    collection = serializers.CharField(help_text="findings,或所说的话的集合，如 reports。")
     document = serializers.DictField()
 
 
@@ -261,7 +261,7 @@ class SubmissionShape(Shape):
     )
     author_id = serializers.UUIDField()
     reason = serializers.CharField()
-    content = serializers.CharField(help_text="JSON 字符串,原样。")
+    content = serializers.CharField(help_text="JSON 字符串，原样。")
     sha256 = serializers.CharField()
     said_at = serializers.DateTimeField()
 
@@ -269,7 +269,7 @@ class SubmissionShape(Shape):
 class ConflictShape(Shape):
     target_collection = serializers.CharField()
     target_id = serializers.UUIDField()
-    group = serializers.CharField(help_text="哪一组内容,如 answers.ST-11.result。")
+    group = serializers.CharField(help_text="哪一组内容，如 answers.ST-11.result。")
     kept = serializers.JSONField()
     lost = serializers.JSONField()
     kept_by = serializers.UUIDField(allow_null=True)
@@ -294,7 +294,7 @@ class PhotoShape(Shape):
     item_code = serializers.CharField()
     rendition = serializers.ChoiceField(RENDITIONS)
     original_id = serializers.UUIDField(allow_null=True)
-    sha256 = serializers.CharField(help_text="原图字节的哈希;原图不对外提供。")
+    sha256 = serializers.CharField(help_text="原图字节的哈希；原图不对外提供。")
     size_bytes = serializers.IntegerField()
     mode = serializers.ChoiceField([("camera", "现场拍摄"), ("gallery", "相册导入")])
     moment = serializers.CharField()
@@ -306,4 +306,4 @@ class PhotoShape(Shape):
     datum = serializers.CharField()
     author_id = serializers.UUIDField()
     state = serializers.ChoiceField(PHOTO_STATES)
-    copies = CopyShape(many=True, help_text="可供查看的副本,不含元数据。")
+    copies = CopyShape(many=True, help_text="可供查看的副本，不含元数据。")

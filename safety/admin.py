@@ -52,7 +52,7 @@ class OrganisationForm(forms.ModelForm):
     def clean_code(self) -> str:
         code = self.cleaned_data["code"]
         if "/" in code:
-            raise forms.ValidationError("代码里不能有斜线:它用来分隔路径。")
+            raise forms.ValidationError("代码里不能有斜线：它用来分隔路径。")
         return code
 
     def clean(self) -> dict:
@@ -174,9 +174,9 @@ class SiteAdmin(UnitAdmin):
 def misfit(role: str, node: Organisation) -> str | None:
     """Why a role cannot be held at a node, or None."""
     if role in UNIT_SIDE and node.is_bureau:
-        return "这个角色属于学校或被检查单位,不能设在教育局。"
+        return "这个角色属于学校或被检查单位，不能设在教育局。"
     if role in AT_BUREAU and not node.is_bureau:
-        return "这个角色属于教育局,不能设在学校。"
+        return "这个角色属于教育局，不能设在学校。"
     return None
 
 
@@ -197,7 +197,7 @@ class PersonForm(forms.ModelForm):
         strip=False,
         max_length=128,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="至少 10 位。留空则不改;改后本人的网页登录全部失效。",
+        help_text="至少 10 位。留空则不改；改后本人的网页登录全部失效。",
     )
 
     def clean_new_password(self) -> str:
@@ -349,9 +349,9 @@ class ShiftForm(forms.ModelForm):
         if starts and ends and ends <= starts:
             self.add_error("ends_at", "结束时间须晚于开始时间。")
         elif starts and ends and ends - starts > timedelta(days=7):
-            self.add_error("ends_at", "一个班次最长 7 天,请检查日期。")
+            self.add_error("ends_at", "一个班次最长 7 天，请检查日期。")
         if person and node and starts and not _covers(person, node, starts):
-            self.add_error("person", "此人当天没有覆盖该单位的任职,排上班也收不到预警。请先添加任职。")
+            self.add_error("person", "此人当天没有覆盖该单位的任职，排上班也收不到预警。请先添加任职。")
         return said
 
 

@@ -17,13 +17,13 @@ from safety.models import Body, ChainHead, Change, Clock, Exit, Index
 
 BATCH = 1000
 
-INTACT = "全部连续,内容与哈希一致。"
-MISSING = "缺少这一环:记录被删除,或顺序被改动。"
-BROKEN = "这一环与前一环接不上:前面的记录被换过,或顺序被改动。"
-CHANGED = "这一环的内容与它的哈希不符:记录被改动。"
-BODY_CHANGED = "这一环所说的内容与它的哈希不符:原文被改动。"
-BODY_GONE = "这一环所说的内容不见了:原文被删除,而没有按规定登记。"
-CUT = "链尾与登记的不符:最后的记录被删除或添加,或链尾的登记被改动。"
+INTACT = "全部连续，内容与哈希一致。"
+MISSING = "缺少这一环：记录被删除，或顺序被改动。"
+BROKEN = "这一环与前一环接不上：前面的记录被换过，或顺序被改动。"
+CHANGED = "这一环的内容与它的哈希不符：记录被改动。"
+BODY_CHANGED = "这一环所说的内容与它的哈希不符：原文被改动。"
+BODY_GONE = "这一环所说的内容不见了：原文被删除，而没有按规定登记。"
+CUT = "链尾与登记的不符：最后的记录被删除或添加，或链尾的登记被改动。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,11 @@ def log_faults() -> list[str]:
     numbers = Change.objects.aggregate(count=Count("seq"), first=Min("seq"), last=Max("seq"))
     faults = []
     if numbers["count"] and numbers["first"] != 1:
-        faults.append(f"变更从第 {numbers['first']} 号开始,不是第 1 号。")
+        faults.append(f"变更从第 {numbers['first']} 号开始，不是第 1 号。")
     if (numbers["last"] or 0) != clock:
         faults.append(f"时钟是 {clock},最后一条变更是第 {numbers['last'] or 0} 号。")
     if gap := _first_gap():
-        faults.append(f"第 {gap[0]} 号之后缺少变更,接着是第 {gap[1]} 号。")
+        faults.append(f"第 {gap[0]} 号之后缺少变更，接着是第 {gap[1]} 号。")
     for model, name in ((Index, "索引"), (Exit, "退出记录")):
         beyond = model.objects.filter(seq__gt=clock).count()
         if beyond:

@@ -86,6 +86,11 @@ def lease(now: datetime) -> list[Delivery]:
     return taken
 
 
+def deliveries_waiting() -> int:
+    """How many deliveries are still to be made, for the page that shows the server's state."""
+    return Delivery.objects.filter(state=DeliveryState.PENDING, try_at__isnull=False).count()
+
+
 # Escalation.
 
 

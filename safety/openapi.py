@@ -35,11 +35,11 @@ WORDS = {
 }
 TAGS = {"auth": "登录 Sign-in"}  # doors that name none are filed under the first part of their address
 BESIDE = {
-    "id": {"type": "string", "format": "uuid", "description": "自己定的编号(UUIDv7);不给则由服务器定。"},
+    "id": {"type": "string", "format": "uuid", "description": "自己定的编号（UUIDv7）；不给则由服务器定。"},
     "base_rev": {
         "anyOf": [{"type": "integer"}, {"type": "null"}],
         "default": None,
-        "description": "说话时看到的版本;已不是它时回答 409 stale。",
+        "description": "说话时看到的版本；已不是它时回答 409 stale。",
     },
 }
 
@@ -87,7 +87,7 @@ def add_said(result: dict, generator, request, public) -> dict:
         _add_verb(result, name, ref_of[verb.struct])
     for path in result["paths"].values():
         for operation in path.values():
-            operation["responses"].setdefault("default", _refusal("其他拒绝,都是同一种形状"))
+            operation["responses"].setdefault("default", _refusal("其他拒绝，都是同一种形状"))
             operation["tags"] = [TAGS.get(tag, tag) for tag in operation.get("tags", [])]
     return _without_marks(result)
 
@@ -135,11 +135,11 @@ def _operation(name: str, shape: dict, own: dict, *, create: bool) -> dict:
     content: dict = {"schema": shape}
     if name in examples():
         content["examples"] = {name: {"value": examples()[name]}}
-    answer = {"description": "已记下;文档现在的样子", "content": {"application/json": {"schema": {"type": "object"}}}}
+    answer = {"description": "已记下；文档现在的样子", "content": {"application/json": {"schema": {"type": "object"}}}}
     operation = {
         "operationId": name.replace(".", "_"),
         "summary": f"{title} · {WORDS.get(name) or WORDS.get(kind, kind)}",
-        "description": f"动作 `{name}`。与手机推送用同一张动作表;再说一次同样的话没有第二个效果。",
+        "description": f"动作 {name}。与手机推送用同一张动作表；再说一次同样的话没有第二个效果。",
         "tags": own.get("tags", ["办理 Verbs"]),
         "requestBody": {"required": True, "content": {"application/json": content}},
         "security": SECURITY,

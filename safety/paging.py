@@ -86,7 +86,7 @@ def _opened(after: str, model: type[Model], order: tuple[str, ...]) -> list:
     try:
         values = signing.loads(after, salt=_salt(model, order))
     except signing.BadSignature as foreign:
-        error = {"field": "after", "code": "invalid", "detail": "这不是本列表给出的页标,请从第一页重新读起。"}
+        error = {"field": "after", "code": "invalid", "detail": "这不是本列表给出的页标，请从第一页重新读起。"}
         raise Invalid(errors=[error]) from foreign
     columns = [column.removeprefix("-") for column in order]
     return [model._meta.get_field(column).to_python(value) for column, value in zip(columns, values, strict=True)]

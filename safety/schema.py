@@ -12,16 +12,16 @@ from rest_framework import serializers
 
 PROBLEM = "application/problem+json"
 REFUSALS = {
-    400: "内容读不懂,或查询参数不认识",
-    401: "没有登录,或登录已失效",
-    403: "看得到,但不由您办理",
-    404: "没有找到,或不在您的范围内:两者的回答完全相同",
-    409: "内容已经更新,或编号已经用过",
+    400: "内容读不懂，或查询参数不认识",
+    401: "没有登录，或登录已失效",
+    403: "看得到，但不由您办理",
+    404: "没有找到，或不在您的范围内：两者的回答完全相同",
+    409: "内容已经更新，或编号已经用过",
     413: "内容太大",
     415: "不支持这种内容",
-    422: "内容不符合要求;errors 逐项说明",
+    422: "内容不符合要求；errors 逐项说明",
     429: "请求太频繁",
-    503: "服务器正忙,没有保存,请稍后重试",
+    503: "服务器正忙，没有保存，请稍后重试",
 }
 
 
@@ -127,7 +127,7 @@ class DeviceTokenScheme(OpenApiAuthenticationExtension):
     name = "deviceToken"
 
     def get_security_definition(self, auto_schema) -> dict:
-        words = "手机的令牌:登录时领取一次,90 天不用即失效。浏览器也可以让它留在 cookie 里,改动时另带 CSRF。"
+        words = "手机的令牌：登录时领取一次，90 天不用即失效。浏览器也可以让它留在 cookie 里，改动时另带 CSRF。"
         return {"type": "http", "scheme": "bearer", "description": words}
 
 
@@ -136,5 +136,5 @@ class DeskSessionScheme(OpenApiAuthenticationExtension):
     name = "deskSession"
 
     def get_security_definition(self, auto_schema) -> dict:
-        words = "值班台与管理后台的登录;改动时另带 X-CSRFToken。"
+        words = "值班台与管理后台的登录；改动时另带 X-CSRFToken。"
         return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": words}

@@ -109,13 +109,13 @@ class Nothing(serializers.Serializer):
 
 
 class Paging(serializers.Serializer):
-    limit = serializers.IntegerField(min_value=1, max_value=200, default=50, help_text="每页条数,最多 200。")
-    after = serializers.CharField(required=False, max_length=400, help_text="上一页给出的 next,原样带回。")
+    limit = serializers.IntegerField(min_value=1, max_value=200, default=50, help_text="每页条数，最多 200。")
+    after = serializers.CharField(required=False, max_length=400, help_text="上一页给出的 next，原样带回。")
 
 
 class Between(Paging):
-    from_on = Day(help_text="从这一天起(含)。")
-    to_on = Day(help_text="到这一天止(含)。")
+    from_on = Day(help_text="从这一天起（含）。")
+    to_on = Day(help_text="到这一天止（含）。")
 
     def validate(self, asked: dict) -> dict:
         if "from_on" in asked and "to_on" in asked and asked["from_on"] > asked["to_on"]:
@@ -148,7 +148,7 @@ class PersonFilters(Paging):
 class ShiftFilters(Between):
     node = Key(help_text="值守单位。")
     person = Key(help_text="值班人员。")
-    now = Flag(help_text="true:只看此刻在班的。")
+    now = Flag(help_text="true：只看此刻在班的。")
 
 
 class AlertFilters(Between):
@@ -156,8 +156,8 @@ class AlertFilters(Between):
     severity = Any(SEVERITIES, help_text="级别。")
     unit = Key(help_text="出事的单位。")
     site = Key(help_text="场所。")
-    open = Flag(help_text="true:还没有结束的。")
-    waiting = Flag(help_text="true:等我处理的,即我值班范围内的和通知到我的未结预警。")
+    open = Flag(help_text="true：还没有结束的。")
+    waiting = Flag(help_text="true：等我处理的，即我值班范围内的和通知到我的未结预警。")
 
 
 class DeliveryFilters(Between):
@@ -174,9 +174,9 @@ class Shape(serializers.Serializer):
     """A document as phones pull it, and the names of what it points to."""
 
     id = serializers.UUIDField()
-    rev = serializers.IntegerField(help_text="版本:每次改动加一。")
+    rev = serializers.IntegerField(help_text="版本：每次改动加一。")
     names = serializers.DictField(
-        child=serializers.JSONField(), help_text="供人阅读的名称,键与编号字段相同;不属于文档本身。"
+        child=serializers.JSONField(), help_text="供人阅读的名称，键与编号字段相同；不属于文档本身。"
     )
 
 
@@ -226,7 +226,7 @@ class PostShape(serializers.Serializer):
 class PersonShape(Shape):
     name = serializers.CharField()
     active = serializers.BooleanField()
-    posts = PostShape(many=True, help_text="今天的任职,只列您看得到的单位。")
+    posts = PostShape(many=True, help_text="今天的任职，只列您看得到的单位。")
 
 
 class ShiftShape(serializers.Serializer):
@@ -267,14 +267,14 @@ class AlertShape(Shape):
     occurrences = serializers.IntegerField()
     subject_collection = serializers.CharField()
     subject_id = serializers.UUIDField(allow_null=True)
-    first_said_at = serializers.DateTimeField(help_text="发现时间(手机时钟,已校正)。")
-    first_known_at = serializers.DateTimeField(help_text="我们得知的时间;升级从这时算起。")
+    first_said_at = serializers.DateTimeField(help_text="发现时间(手机时钟，已校正)。")
+    first_known_at = serializers.DateTimeField(help_text="我们得知的时间；升级从这时算起。")
     late_seconds = serializers.IntegerField(help_text="得知比发现晚多少秒。")
     fixed_since = serializers.BooleanField(allow_null=True)
     seat_told = serializers.IntegerField()
     escalate_at = serializers.DateTimeField(allow_null=True)
     acknowledgement = AcknowledgementShape(allow_null=True)
-    deliveries = DeliveryOfAlertShape(many=True, help_text="值守人员看全部,其他人只看自己的。")
+    deliveries = DeliveryOfAlertShape(many=True, help_text="值守人员看全部，其他人只看自己的。")
 
 
 class DeliveryShape(Shape):
@@ -306,14 +306,14 @@ class ChangeShape(serializers.Serializer):
     operation_id = serializers.UUIDField(allow_null=True)
     said_at = serializers.DateTimeField()
     received_at = serializers.DateTimeField()
-    body_hash = serializers.CharField(allow_null=True, help_text="所说内容(含盐)的 SHA-256;内容删除后仍在。")
+    body_hash = serializers.CharField(allow_null=True, help_text="所说内容(含盐)的 SHA-256；内容删除后仍在。")
     chain = ChainLinkShape(allow_null=True, help_text="技术性变更和个人文档不入链。")
     names = serializers.DictField(child=serializers.JSONField())
 
 
 class ChainShape(serializers.Serializer):
     organisation_id = serializers.UUIDField()
-    verified = serializers.IntegerField(help_text="从第一环起,连续核对无误的环数。")
+    verified = serializers.IntegerField(help_text="从第一环起，连续核对无误的环数。")
     intact = serializers.BooleanField()
     first_bad = serializers.IntegerField(allow_null=True, help_text="第一个对不上的环号。")
     detail = serializers.CharField()

@@ -5,6 +5,8 @@ from pathlib import Path
 from safety.database import database_from_url
 from safety.env import env
 
+VERSION = "0.1.0"  # of the product; the API's stands in its addresses
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(env("VAR", str(BASE_DIR / "var")))  # the database file and the photos live here unless told otherwise
 VAR.mkdir(parents=True, exist_ok=True)
@@ -114,12 +116,23 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "校安巡检 API",
-    "DESCRIPTION": "校园安全督查:检查、照片、预警、整改、同步。字段与代码是英文,说明是中文;拒绝一律是 problem+json。",
+    "DESCRIPTION": "校园安全督查：检查、照片、预警、整改、同步。字段与代码是英文，说明是中文；拒绝一律是 problem+json。",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "POSTPROCESSING_HOOKS": ["safety.openapi.add_said"],
+    "TAGS": [  # in the order in which the documentation tells them
+        {"name": "登录 Sign-in"},
+        {"name": "单位与人员 Organisations and people"},
+        {"name": "检查表 Checklists"},
+        {"name": "检查 Inspections"},
+        {"name": "照片 Photos"},
+        {"name": "整改 Rectification"},
+        {"name": "值班与预警 Duty and alerts"},
+        {"name": "同步 Sync"},
+        {"name": "变更记录 Log"},
+    ],
 }
 # What the schema shows of those who stand on the ground: the table of verbs, bodies that msgspec decodes, examples.
 SCHEMA_VERBS = "inspections.verbs.VERBS"
@@ -147,6 +160,11 @@ JOBS = [
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
 ]
+QUEUES = {  # what waits to be done, by the words under which the page at / shows it
+    "待发通知": "safety.jobs.deliveries_waiting",
+    "待制照片副本": "inspections.jobs.copies_waiting",
+    "等候前文的手机操作": "sync.jobs.operations_waiting",
+}
 LIFESPAN = [
     "safety.lifespan.ready_database",
     "safety.lifespan.sound_settings",

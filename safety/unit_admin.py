@@ -165,7 +165,7 @@ class UnitAdmin(SightedAdmin):
                 return view()
         except IntegrityError:
             log.warning("admin.conflict person=%s path=%s", request.user.pk, request.path, exc_info=True)
-            messages.error(request, "没有保存:同一时间有人改了同样的内容。请看过最新内容后再改。")
+            messages.error(request, "没有保存：同一时间有人改了同样的内容。请看过最新内容后再改。")
             return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Model, form, change: bool) -> None:

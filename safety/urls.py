@@ -4,10 +4,14 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from safety.docs import docs
+from safety.home import home
 from safety.openapi import schema_json
 from safety.views import DeskLogin
 
 urlpatterns = [
+    path("", home, name="home"),
+    path("docs/", docs, name="docs"),
     path("admin/", admin.site.urls),
     path("login/", DeskLogin.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
@@ -30,6 +30,19 @@ LONGEST_WAIT = timedelta(minutes=10)
 def backoff(attempts: int) -> timedelta:
     """How long to wait after this many tries: 10 s, 20 s, 40 s … at most ten minutes. Our default."""
     return min(timedelta(seconds=5) * 2 ** min(attempts, 10), LONGEST_WAIT)
+
+
+def beat() -> None:
+    """That the worker turns: a file beside the photos, which server and worker share, touched at every turn."""
+    (settings.VAR / "worker.beat").touch()
+
+
+def last_beat() -> datetime | None:
+    """When a worker last turned, or None."""
+    try:
+        return datetime.fromtimestamp((settings.VAR / "worker.beat").stat().st_mtime, tz=UTC)
+    except FileNotFoundError:
+        return None
 
 
 def jobs_of_settings() -> dict[str, Job]:
@@ -79,6 +92,7 @@ class Worker:
         try:
             while not stop.is_set():
                 close_old_connections()
+                beat()
                 if not self.turn():
                     close_old_connections()
                     stop.wait(self.pause)

@@ -28,6 +28,11 @@ def drain_deferred(now: datetime, *, at_once: int = AT_ONCE) -> int:
     return sum(_drain(person, hearable(person, now=now)[:at_once], now=now) for person in list(persons))
 
 
+def operations_waiting() -> int:
+    """How many operations of phones wait for what is not there yet, for the page that shows the server's state."""
+    return Waiting.objects.count()
+
+
 def hearable(person: UUID, *, now: datetime) -> QuerySet[Waiting]:
     """A person's operations that waited for what that person reads today, or for an operation with a verdict by now.
 
