@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from inspections import photos
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # photos a turn: a HEIC may take a minute and a half
 LEASE = timedelta(minutes=5)
+MOST_ATTEMPTS = 5
 UNLINKED = timedelta(days=14)  # bytes may come before their document, but not for ever
 SEALED = timedelta(days=7)
 GALLERY, DEMO = "相册导入", "演示"
@@ -36,7 +37,7 @@ def derive_photos(now: datetime) -> int:
     """Makes the shown copies of a few photos; one decode for all three. Gives how many were looked at."""
     leased = lease(now)
     for derivation in leased:
-        _derive(derivation.photo)
+        _derive(derivation)
     return len(leased)
 
 
@@ -46,7 +47,10 @@ def copies_waiting() -> int:
 
 
 def lease(now: datetime) -> list[Derivation]:
-    """Takes a few wanted derivations for the length of a lease; what a killed worker had taken is taken again."""
+    """Takes a few wanted derivations for the length of a lease; what a killed worker had taken is taken again.
+
+    What has been taken often enough and never came to an end is given up: it may be what kills the workers.
+    """
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
     with transaction.atomic():
         wanted = (
@@ -55,18 +59,29 @@ def lease(now: datetime) -> list[Derivation]:
             .select_related("photo", "photo__unit", "photo__author")
             .order_by("wanted_at")[:AT_ONCE]
         )
-        taken = list(wanted)
-        Derivation.objects.filter(photo__in=[each.photo_id for each in taken]).update(lease_until=now + LEASE)
+        taken = [each for each in wanted if each.attempts < MOST_ATTEMPTS or not _end(each, "never-finished")]
+        Derivation.objects.filter(photo__in=[each.photo_id for each in taken]).update(
+            lease_until=now + LEASE, attempts=F("attempts") + 1
+        )
     return taken
 
 
-def _derive(photo: Photo) -> None:
+def _end(derivation: Derivation, failure: str) -> bool:
+    log.error("photo.not_derived photo=%s failure=%s", derivation.photo_id, failure)
+    Derivation.objects.filter(pk=derivation.pk).update(failure=failure, lease_until=None)
+    return True
+
+
+def _derive(derivation: Derivation) -> None:
+    photo = derivation.photo
     try:
-        copies = derive(
-            photos.path_of(photo.sha256).read_bytes(), stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS
-        )
+        original = photos.path_of(photo.sha256).read_bytes()
+        copies = derive(original, stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS)
     except PhotoProblem as problem:
         _give_up(photo, problem)
+        return
+    except FileNotFoundError:
+        _end(derivation, "bytes-missing")
         return
     written = {name: _write(photo.id, name, jpeg) for name, jpeg in _named(copies)}
     with transaction.atomic():
@@ -136,16 +151,27 @@ def _give_up(photo: Photo, problem: PhotoProblem) -> None:
 
 
 def sweep_blobs(now: datetime) -> int:
-    """Destroys sealed bytes after seven days and bytes that no photo names after fourteen; the row and hash stay."""
+    """Destroys sealed bytes after seven days and bytes that no photo names after fourteen; the row and hash stay.
+
+    Gives how many files went.
+    """
     linked = Photo.objects.values("sha256")
     over = Q(sealed_at__lte=now - SEALED) | Q(sealed_at__isnull=True, stored_at__lte=now - UNLINKED)
-    gone = 0
-    for blob in Blob.objects.filter(over, destroyed_at__isnull=True).exclude(sha256__in=linked)[:100]:
-        Blob.objects.filter(pk=blob.pk).update(destroyed_at=now)
-        photos.path_of(blob.sha256).unlink(missing_ok=True)
-        log.info("blob.destroyed sha256=%s sealed=%s", blob.sha256, blob.sealed_at is not None)
-        gone += 1
+    due = Blob.objects.filter(over, destroyed_at__isnull=True).exclude(sha256__in=linked)
+    gone = sum(_destroy(due, sha256, now) for sha256 in list(due.values_list("pk", flat=True)[:100]))
     return gone + _sweep_incoming(now)
+
+
+def _destroy(due: QuerySet[Blob], sha256: str, now: datetime) -> int:
+    """Under the blob's lock, for whoever links or brings it in this moment takes it too; looked at again once it is held."""
+    with transaction.atomic():
+        blob = Blob.objects.select_for_update().get(pk=sha256)
+        if not due.filter(pk=sha256).exists():
+            return 0
+        photos.path_of(sha256).unlink(missing_ok=True)
+        Blob.objects.filter(pk=sha256).update(destroyed_at=now)
+    log.info("blob.destroyed sha256=%s sealed=%s", sha256, blob.sealed_at is not None)
+    return 1
 
 
 def _sweep_incoming(now: datetime) -> int:

@@ -272,6 +272,7 @@ def _load_blobs(world: World, hashes: set[str]) -> Iterable[Need]:
     meet_bytes(world.sight.person_id)
     cure = cure_of(world)
     held = Blob.objects.filter(sha256__in=hashes, holders__person=world.sight.person_id, destroyed_at__isnull=True)
+    held = held.select_for_update(of=("self",)).order_by("sha256")  # what is linked now is not swept meanwhile
     linked = set(Photo.objects.filter(sha256__in=hashes).values_list("sha256", flat=True))
     for blob in held:
         cure.held.add(blob.sha256)

@@ -16,7 +16,7 @@ from inspections.models import Blob, BlobHolder, Photo, PhotoState
 from inspections.photo_problems import PhotoTooLarge
 from inspections.pictures import look
 from safety.changes import Work, unit
-from safety.errors import Problem
+from safety.errors import Busy, Problem
 from safety.ids import new_id
 from safety.verbs import MoreToLock, with_locks
 
@@ -47,9 +47,10 @@ def copy_path(photo_id: UUID, name: str) -> Path:
 def receive(stream: BinaryIO, *, sha256: str, claimed: str | None, person: UUID, device: UUID | None) -> bool:
     """Keeps the bytes of a photo for the person who brought them; True when they are new to that person.
 
-    Sending them again is harmless. Raises HashDiffers and the problems of `inspections.photo_problems`; then nothing of
-    them is left behind.
+    Sending them again is harmless. Raises HashDiffers, BlobDestroyed, Busy and the problems of
+    `inspections.photo_problems`; then nothing of them is left behind.
     """
+    _require_wanted(sha256, person)
     with _incoming() as (path, file):
         _copy(stream, file, sha256)
         with path.open("rb") as written:
@@ -60,6 +61,13 @@ def receive(stream: BinaryIO, *, sha256: str, claimed: str | None, person: UUID,
         if not final.exists():
             make_durable(path, final)
     return _link(sha256, facts, final.stat().st_size, person=person, device=device)
+
+
+def _require_wanted(sha256: str, person: UUID) -> None:
+    """Bytes that were destroyed under a ban come back only for a photo that the checklist allows."""
+    banned = Blob.objects.filter(pk=sha256, sealed_at__isnull=False, destroyed_at__isnull=False).exists()
+    if banned and not Photo.objects.filter(sha256=sha256, author_id=person).exists():
+        raise BlobDestroyed()
 
 
 @contextmanager
@@ -121,8 +129,8 @@ def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -
 
 
 def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
-    """Notes the blob and who brought it; True when it is new to that person. Raises BlobDestroyed."""
-    blob, _ = Blob.objects.get_or_create(
+    """Notes the blob, again if it was destroyed, and who brought it; True when it is new to that person. Raises Busy."""
+    blob, _ = Blob.objects.select_for_update().get_or_create(
         sha256=sha256,
         defaults={
             "size_bytes": size,
@@ -132,8 +140,11 @@ def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
             "stored_at": work.now,
         },
     )
+    if not path_of(sha256).exists():
+        raise Busy()  # swept in this very moment: the same bytes may be sent again
     if blob.destroyed_at is not None:
-        raise BlobDestroyed()
+        blob.stored_at, blob.sealed_at, blob.destroyed_at = work.now, None, None
+        work.update(blob)
     return BlobHolder.objects.get_or_create(blob=blob, person_id=person, defaults={"at": work.now})[1]
 
 
