@@ -250,6 +250,7 @@ SAID = {
         "finished_at": "2026-11-24T02:31:00Z",
     },
     "inspections.join": {"secret": "8f14e45fceea167a"},
+    "inspections.delete": {},
     "inspections.void": {"cause": "wrong_school", "reason": "应为红旗街小学"},
     "submissions.create": {
         "inspection_id": VISIT,

@@ -31,15 +31,22 @@ WORDS = {
     "submit": "提交",
     "join": "加入",
     "void": "作废",
+    "delete": "删除",
     "conflicts.resolve": "选定",
 }
 TAGS = {"auth": "登录 Sign-in"}  # doors that name none are filed under the first part of their address
+METHODS = {"patch": "patch", "delete": "delete"}  # said by a method of their own; all other verbs by POST
 BESIDE = {
     "id": {"type": "string", "format": "uuid", "description": "自己定的编号（UUIDv7）；不给则由服务器定。"},
     "base_rev": {
         "anyOf": [{"type": "integer"}, {"type": "null"}],
         "default": None,
         "description": "说话时看到的版本；已不是它时回答 409 stale。",
+    },
+    "base": {
+        "anyOf": [{"type": "object"}, {"type": "null"}],
+        "default": None,
+        "description": "改动前所见的值，用来分辨您真正改了什么。",
     },
 }
 
@@ -117,14 +124,13 @@ def _shown(name: str, parts: dict[str, str]) -> type[msgspec.Struct]:
 
 def _add_verb(result: dict, name: str, shape: dict) -> None:
     collection, kind = name.split(".")
-    create = kind == "create"
+    create, method = kind == "create", METHODS.get(kind, "post")
     path = f"/api/v1/{collection}" if create else f"/api/v1/{collection}/{{doc_id}}"
-    method = "patch" if kind == "patch" else "post"
     own = result["paths"].get(path, {}).get("get", {})
-    if not create and kind != "patch":
+    if not create and kind not in METHODS:
         path = f"{path}/{kind}"
     properties = result["components"]["schemas"][shape["$ref"].removeprefix(SCHEMAS)]["properties"]
-    properties |= BESIDE if create else {"base_rev": BESIDE["base_rev"]}
+    properties |= {word: schema for word, schema in BESIDE.items() if create or word != "id"}
     result["paths"].setdefault(path, {})[method] = _operation(name, shape, own, create=create)
 
 

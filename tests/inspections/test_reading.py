@@ -415,6 +415,22 @@ def test_verb_is_said_at_the_address_at_which_the_collection_is_read(town):
 
 
 @pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("patch", "notices"),
+        ("delete", "notices"),
+        ("put", "notices"),
+        ("put", "notices/{id}"),
+        ("delete", "unheard_of"),
+        ("patch", "alerts/{id}/acknowledge"),
+    ],
+)
+def test_address_without_that_method_says_so(town, method, address):
+    answer = getattr(reader(town.safety), method)(f"{API}/{address.format(id=new_id())}", {}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
+
+
+@pytest.mark.parametrize(
     ("query", "status", "field"),
     [
         ("limit=0", 422, "limit"),
