@@ -59,17 +59,20 @@ def lease(now: datetime) -> list[Derivation]:
             .select_related("photo", "photo__unit", "photo__author")
             .order_by("wanted_at")[:AT_ONCE]
         )
-        taken = [each for each in wanted if each.attempts < MOST_ATTEMPTS or not _end(each, "never-finished")]
+        ripe = list(wanted)
+        for each in ripe:
+            if each.attempts >= MOST_ATTEMPTS:
+                _end(each, "never-finished")
+        taken = [each for each in ripe if each.attempts < MOST_ATTEMPTS]
         Derivation.objects.filter(photo__in=[each.photo_id for each in taken]).update(
             lease_until=now + LEASE, attempts=F("attempts") + 1
         )
     return taken
 
 
-def _end(derivation: Derivation, failure: str) -> bool:
+def _end(derivation: Derivation, failure: str) -> None:
     log.error("photo.not_derived photo=%s failure=%s", derivation.photo_id, failure)
     Derivation.objects.filter(pk=derivation.pk).update(failure=failure, lease_until=None)
-    return True
 
 
 def _derive(derivation: Derivation) -> None:
@@ -151,10 +154,7 @@ def _give_up(photo: Photo, problem: PhotoProblem) -> None:
 
 
 def sweep_blobs(now: datetime) -> int:
-    """Destroys sealed bytes after seven days and bytes that no photo names after fourteen; the row and hash stay.
-
-    Gives how many files went.
-    """
+    """Destroys sealed bytes after seven days and bytes that no photo names after fourteen; the row and hash stay."""
     linked = Photo.objects.values("sha256")
     over = Q(sealed_at__lte=now - SEALED) | Q(sealed_at__isnull=True, stored_at__lte=now - UNLINKED)
     due = Blob.objects.filter(over, destroyed_at__isnull=True).exclude(sha256__in=linked)

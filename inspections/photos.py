@@ -129,7 +129,10 @@ def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -
 
 
 def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
-    """Notes the blob, again if it was destroyed, and who brought it; True when it is new to that person. Raises Busy."""
+    """Notes the blob and who brought it; True when it is new to that person. Raises Busy.
+
+    What had been swept is kept again from now on.
+    """
     blob, _ = Blob.objects.select_for_update().get_or_create(
         sha256=sha256,
         defaults={

@@ -189,6 +189,7 @@ def test_bytes_that_failed_the_first_time_are_taken_whole_the_second(town, web):
     assert state(photo) == "stored"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_camera_photo_of_twelve_megabytes_passes_the_servers_own_handler(town, blobs, settings):
     noise = Image.frombytes("RGB", (4000, 3000), os.urandom(4000 * 3000 * 3))
     content = encoded(noise, quality=95, exif=exif(orientation=6))
