@@ -12,3 +12,5 @@ class ListDoor(ListView, SayView):
 
 class DetailDoor(DetailView, SayView):
     """GET one document; PATCH says `<collection>.patch`, DELETE `<collection>.delete`."""
+
+    http_method_names = ["get", "head", "patch", "delete"]

@@ -445,7 +445,12 @@ def decide_join(world: World, saying: Saying) -> Outcome:
     """`inspections.join`: sighted by its secret alone; a wrong secret and an unknown visit wait alike (design §7)."""
     visit = world.get("inspections", saying.doc_id)
     secret = hashlib.sha256(saying.input.secret.encode()).hexdigest()
-    if visit is None or not visit.join_sha256 or visit.join_sha256 != secret or not world.sight.holds(FIELD):
+    if not world.sight.holds(FIELD):
+        world.seen(
+            "inspections", saying.doc_id, saying
+        )  # no inspector: who sees it is told so, others are told nothing
+        raise NotAllowed(verb=saying.verb)
+    if visit is None or not visit.join_sha256 or visit.join_sha256 != secret:
         raise Wait(("inspections", saying.doc_id))
     actor, sees = str(world.work.actor), world.sight.sees(visit.readers())
     if actor in visit.participants and sees:
