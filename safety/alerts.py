@@ -213,16 +213,17 @@ def waiting_for(person_id: UUID, *, at: datetime) -> list[Alert]:
 
     Only what a post of today covers; oldest first.
     """
-    return open_for(watches([person_id], at=at)[person_id])
+    watch = watches([person_id], at=at)[person_id]
+    return [alert for alert in open_for([watch]) if watch.knows(alert)]
 
 
-def open_for(watch: Watch) -> list[Alert]:
-    """The waiting list of a watch that was read with all that is owed."""
-    mine = Q(id__in=watch.owed)
-    for shift in watch.shifts:
-        mine |= Q(organisation__path__startswith=shift.node.path)
+def open_for(all_watches: Collection[Watch]) -> list[Alert]:
+    """Open alerts that these watches, read with all that is owed, may hold between them; oldest first, in one query."""
+    mine = Q(id__in=set().union(*(watch.owed for watch in all_watches)))
+    for path in {shift.node.path for watch in all_watches for shift in watch.shifts}:
+        mine |= Q(organisation__path__startswith=path)
     found = Alert.objects.open().filter(mine).select_related("organisation", "site", "acknowledgement__person")
-    return [alert for alert in found.order_by("first_known_at", "id") if watch.knows(alert)]
+    return list(found.order_by("first_known_at", "id"))
 
 
 # Escalation: climbs the seats of the bureau that answers, not the tree.

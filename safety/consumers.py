@@ -21,7 +21,7 @@ from safety.changes import clock_now
 from safety.credentials import SUBPROTOCOL, Credential, credential_of
 from safety.hub import NOT_YOURS, SIGNED_OUT, TOO_SLOW, Frame, Hub
 from safety.models import DeliveryState
-from safety.news import owed_by_phone, read_waiting
+from safety.news import owed_by_phone
 from safety.threads import in_thread
 
 QUEUE = 64  # frames that may wait for a desk before it is called too slow
@@ -133,7 +133,7 @@ class DeskSocket(_Socket):
             self.drop(TOO_SLOW)
 
     async def say(self) -> None:
-        waiting = await in_thread(read_waiting)(self.credential.person_id)
+        waiting = await self.hub.waiting_list(self.credential.person_id)
         if waiting is None:
             self.drop(NOT_YOURS)
             return

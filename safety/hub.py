@@ -8,9 +8,10 @@ a socket is written down as `sent`, what its client says it showed as `arrived`.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from channels.layers import get_channel_layer
@@ -23,16 +24,21 @@ from safety.credentials import Credential
 from safety.desk import Row
 from safety.duty import Watch
 from safety.models import DeliveryState
-from safety.news import News, read_news, read_standing
+from safety.news import News, WaitingList, read_news, read_standing, read_waiting
 from safety.ring import GROUP
 from safety.threads import in_thread
 
 log = logging.getLogger(__name__)
 
+Q = TypeVar("Q")
+T = TypeVar("T")
+
 LOOK_EVERY = 1.5  # seconds without a ring
 BEAT_EVERY = 15.0  # seconds; also how long a credential may outlive its end on a silent socket
 RECORD_EVERY = 0.25  # seconds; deliveries that reached a socket are written down together
 AGAIN_AFTER = 1.0  # seconds until a part of the hub that failed is tried again
+
+THREADS = 4  # a look, the lists of those who open, frames that waited, receipts: each may ask while the others do
 
 SIGNED_OUT = 4401
 NOT_YOURS = 4403
@@ -72,6 +78,34 @@ def record(reached: Mapping[UUID, DeliveryState]) -> None:
         mark(work, reached)
 
 
+class Questions(Generic[Q, T]):
+    """Questions of sockets that one reading answers for all that asked meanwhile."""
+
+    def __init__(self, read: Callable[[Collection[Q]], Coroutine[None, None, Mapping[Q, T]]]):
+        self.read = read
+        self.open: list[tuple[Q, asyncio.Future[T]]] = []
+        self.asked = asyncio.Event()
+
+    async def ask(self, question: Q) -> T:
+        answer = asyncio.get_running_loop().create_future()
+        self.open.append((question, answer))
+        self.asked.set()
+        return await answer
+
+    async def answer(self) -> None:
+        while True:
+            await self.asked.wait()
+            batch = list(self.open)
+            answers = await self.read({question for question, _ in batch})
+            # taken off only now: what a fault left unanswered is asked again
+            del self.open[: len(batch)]
+            if not self.open:
+                self.asked.clear()
+            for question, answer in batch:
+                if not answer.done():
+                    answer.set_result(answers[question])
+
+
 class Hub:
     """The open sockets of this process, and how far the log was read for them."""
 
@@ -81,8 +115,8 @@ class Hub:
         self.phones: set[Phone] = set()
         self.reached: dict[UUID, DeliveryState] = {}
         self.receipts: set[UUID] = set()  # alerts of which receipts came in that no frame has told yet
-        self.asked: list[tuple[Credential, UUID, asyncio.Future[bool]]] = []
-        self.asking = asyncio.Event()
+        self.threads = ThreadPoolExecutor(THREADS, "hub")
+        self.lists, self.frames = Questions(self._read_lists), Questions(self._read_frames)
         self.seq, self.epoch = 0, ""
         self.rung = asyncio.Event()
         self.channel = ""
@@ -100,21 +134,33 @@ class Hub:
             self.reached[delivery_id] = state
 
     async def begin(self) -> None:
-        self.seq, self.epoch = await in_thread(clock_now)()
+        self.seq, self.epoch = await self.read(clock_now)
+
+    async def waiting_list(self, person_id: UUID) -> WaitingList | None:
+        """What a desk that has joined is told first; read once for all that open meanwhile."""
+        return await self.lists.ask(person_id)
 
     async def may_still_have(self, credential: Credential, alert_id: UUID) -> bool:
-        """Whether a frame that has lain in a queue may be sent: asked for all such frames together."""
-        answer = asyncio.get_running_loop().create_future()
-        self.asked.append((credential, alert_id, answer))
-        self.asking.set()
-        return await answer
+        """Whether a frame that has lain in a queue may be sent; read once for all such frames."""
+        return await self.frames.ask((credential, alert_id))
+
+    async def _read_lists(self, persons: Collection[UUID]) -> dict[UUID, WaitingList | None]:
+        return await self.read(read_waiting, set(persons))
+
+    async def _read_frames(self, asked: Collection[tuple[Credential, UUID]]) -> dict[tuple[Credential, UUID], bool]:
+        credentials, alerts = {each for each, _ in asked}, {alert_id for _, alert_id in asked}
+        standing = await self.read(read_standing, credentials, alerts=alerts)
+        return {each: standing.may_have(*each) for each in asked}
+
+    async def read(self, function: Callable[..., T], *args, **kwargs) -> T:
+        """Asks the database in the hub's own threads: alerts do not queue behind a morning's sockets that open."""
+        return await in_thread(function, executor=self.threads)(*args, **kwargs)
 
     async def look(self, *, also: Collection[UUID] = ()) -> None:
         """Reads what is new, and how the alerts `also` stand, and offers it."""
         async with self.looking:
-            news = await in_thread(read_news)(
-                after=self.seq, epoch=self.epoch, desks=_of(self.desks), phones=_of(self.phones), also=also
-            )
+            desks, phones = _of(self.desks), _of(self.phones)
+            news = await self.read(read_news, after=self.seq, epoch=self.epoch, desks=desks, phones=phones, also=also)
             if news is None:
                 return
             self._offer(news)
@@ -139,7 +185,7 @@ class Hub:
         if self.receipts:
             await self.look(also=self.receipts)
         async with self.looking:
-            standing = await in_thread(read_standing)(_of(self.desks), _of(self.phones))
+            standing = await self.read(read_standing, _of(self.desks), _of(self.phones))
             frame = Frame(self.seq, f'{{"t":"beat","seq":{self.seq}}}')
             for each in [*self.desks, *self.phones]:
                 if each.credential not in standing.good:
@@ -177,20 +223,6 @@ class Hub:
                 # both layers forget a member after a day, the in-memory one also after a message left unread
                 await get_channel_layer().group_add(GROUP, self.channel)
 
-    async def answer(self) -> None:
-        """Answers what sockets ask about frames that waited: one reading for all that ask meanwhile."""
-        while True:
-            while not self.asked:
-                self.asking.clear()
-                await self.asking.wait()
-            asked = list(self.asked)
-            alerts = {alert_id for _, alert_id, _ in asked}
-            standing = await in_thread(read_standing)({credential for credential, _, _ in asked}, alerts=alerts)
-            del self.asked[: len(asked)]  # only now: what a fault left unanswered is asked again
-            for credential, alert_id, answer in asked:
-                if not answer.done():
-                    answer.set_result(standing.may_have(credential, alert_id))
-
     async def keep_record(self) -> None:
         """Writes down what reached a socket; what the database refuses is kept for the next time."""
         while True:
@@ -199,7 +231,7 @@ class Hub:
                 continue
             reached, self.reached = self.reached, {}
             try:
-                await in_thread(record)(reached)
+                await self.read(record, reached)
             except DatabaseError as busy:
                 self.reached = reached | self.reached
                 log.warning("hub.record_later deliveries=%d error=%s", len(reached), type(busy).__name__)
@@ -254,7 +286,7 @@ async def running(*, look_every: float = LOOK_EVERY, beat_every: float = BEAT_EV
     global _current
     hub = Hub(look_every=look_every, beat_every=beat_every)
     await hub.begin()
-    parts = (hub.listen, hub.watch, hub.answer, hub.keep_time, hub.keep_record)
+    parts = (hub.listen, hub.watch, hub.lists.answer, hub.frames.answer, hub.keep_time, hub.keep_record)
     tasks = [asyncio.create_task(_kept_going(part), name=f"hub.{part.__name__}") for part in parts]
     _current = hub
     try:
@@ -262,3 +294,4 @@ async def running(*, look_every: float = LOOK_EVERY, beat_every: float = BEAT_EV
     finally:
         _current = None
         await _end(tasks)
+        hub.threads.shutdown(wait=False)

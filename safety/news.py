@@ -126,17 +126,20 @@ class WaitingList:
     unseen: list[tuple[UUID, str]]  # this person's deliveries by desk that are on it, with their state
 
 
-def read_waiting(person_id: UUID) -> WaitingList | None:
-    """The waiting list of a person, numbered by the clock; None when the desk is not theirs to open."""
-    now = timezone.now()
+def read_waiting(persons: Collection[UUID]) -> dict[UUID, WaitingList | None]:
+    """The waiting list of each person, numbered by the clock; None when the desk is not theirs to open."""
     with snapshot():
-        watch = watches([person_id], at=now)[person_id]
-        if not watch.opens_desk:
-            return None
         seq, _ = clock_now()
-        rows = desk.rows_of(open_for(watch))
-    text = msgspec.json.encode({"t": "waiting", "seq": seq, "alerts": [msgspec.Raw(row.json) for row in rows]})
-    unseen = [row.unseen[person_id] for row in rows if person_id in row.unseen]
+        found = watches(persons, at=timezone.now())
+        desks = [watch for watch in found.values() if watch.opens_desk]
+        rows = desk.rows_of(open_for(desks))
+    return {person: _waiting(watch, seq, rows) if watch.opens_desk else None for person, watch in found.items()}
+
+
+def _waiting(watch: Watch, seq: int, rows: list[desk.Row]) -> WaitingList:
+    mine = [row for row in rows if watch.knows(row.alert)]
+    text = msgspec.json.encode({"t": "waiting", "seq": seq, "alerts": [msgspec.Raw(row.json) for row in mine]})
+    unseen = [row.unseen[watch.person_id] for row in mine if watch.person_id in row.unseen]
     return WaitingList(seq, text.decode(), unseen)
 
 

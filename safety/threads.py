@@ -1,6 +1,7 @@
 """From the loop to the database: it is asked in threads, never on the loop."""
 
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -11,8 +12,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[None, None, T]]:
-    """Runs a function that asks the database in a thread, with a connection of its own that it gives back."""
+def in_thread(
+    function: Callable[P, T], *, executor: ThreadPoolExecutor | None = None
+) -> Callable[P, Coroutine[None, None, T]]:
+    """Runs a function that asks the database in a thread, with a connection of its own that it gives back.
+
+    Without an executor it queues with everybody's in the loop's own.
+    """
 
     @wraps(function)
     def asked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -22,4 +28,4 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[None, None, T]]
         finally:
             close_old_connections()
 
-    return sync_to_async(asked, thread_sensitive=False)
+    return sync_to_async(asked, thread_sensitive=False, executor=executor)

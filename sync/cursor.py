@@ -48,6 +48,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     to: Annotated[Hash, msgspec.Meta(min_length=1)] = msgspec.field(name="n")
     stage: Literal["remove", "add"] = msgspec.field(name="w", default="remove")
+    since: Seq = msgspec.field(name="b")  # the clock when it began
     at: Seq = msgspec.field(name="p", default=0)  # the last number told in this stage
     whole: bool = msgspec.field(name="a", default=False)  # the mirror may have holes: all of `to` is added
     left: Hash = msgspec.field(name="l", default="")  # a scope of which some came before it was given up half-way
@@ -59,7 +60,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     version: int = msgspec.field(name="v")
     epoch: Annotated[str, msgspec.Meta(max_length=40)] = msgspec.field(name="e")
     seq: Seq = msgspec.field(name="s")
-    exits_told: Seq = msgspec.field(name="x", default=0)  # a transition tells exits ahead of `seq`
+    exits_told: Seq = msgspec.field(name="x", default=0)  # so far a transition has told exits ahead of `seq`
     scope: Hash = msgspec.field(name="sc", default="")
     filter: Annotated[str, msgspec.Meta(max_length=16)] = msgspec.field(name="f", default="")
     schema: Annotated[int, msgspec.Meta(ge=1, le=32767)] = msgspec.field(name="sv")

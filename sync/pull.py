@@ -195,8 +195,12 @@ class _Pull:
         # the number of a lost document's last change is no longer the reader's affair: the entry says where it stood
         last, done = self.page.take([rows, left], asked=asked, encode=lambda gone: _departed(gone, seq=known))
         if done:
-            way = replace(way, stage="add", at=0, left="")
-            self.cursor = replace(cursor, transition=way, exits_told=max(self.clock, cursor.exits_told))
+            # told as far as when it began: what was shown by a gained pair then may have left it while we paged
+            self.cursor = replace(
+                cursor,
+                transition=replace(way, stage="add", at=0, left=""),
+                exits_told=max(way.since, cursor.exits_told),
+            )
         elif last is not None:
             self.cursor = replace(cursor, transition=replace(way, at=last))
         return done
@@ -274,7 +278,7 @@ def _answer(scope: Scope, cursor: Cursor | None, *, limit: int, collections: Seq
 def _start(scope: Scope, cursor: Cursor | None, *, clock: int, epoch: str, filter: str) -> Cursor:
     """The cursor from which this page goes on: checked, and turned towards the scope of today."""
     if cursor is None:
-        way = Transition(to=scope.hash)
+        way = Transition(to=scope.hash, since=clock)
         return Cursor(version=VERSION, epoch=epoch, seq=clock, filter=filter, schema=SCHEMA, transition=way)
     if cursor.epoch != epoch:
         # how much of the journal the backup holds is not known here: all of it is offered again, which is safe
@@ -284,20 +288,20 @@ def _start(scope: Scope, cursor: Cursor | None, *, clock: int, epoch: str, filte
         raise CursorAhead(**RESNAPSHOT)
     if cursor.filter != filter:
         raise CursorFilterMismatch
-    return _towards(scope, cursor)
+    return _towards(scope, cursor, clock=clock)
 
 
-def _towards(scope: Scope, cursor: Cursor) -> Cursor:
+def _towards(scope: Scope, cursor: Cursor, *, clock: int) -> Cursor:
     way, renewed = cursor.transition, cursor.schema != SCHEMA
     if way is None:
         if cursor.scope == scope.hash and not renewed:
             return cursor
-        return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, whole=renewed))
+        return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, since=clock, whole=renewed))
     if way.to == scope.hash and not renewed:
         return cursor
     # given up half-way: some of `way.to` may have come, some of the old scope may have gone
     left = way.to if way.stage == "add" else way.left
-    return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, whole=True, left=left))
+    return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, since=clock, whole=True, left=left))
 
 
 def _phase(cursor: Cursor) -> str:

@@ -3,7 +3,6 @@
 ✓ shown · 302 to the sign-in · 403 not a form · 404 or "unknown": as an id that is none, to the byte.
 """
 
-
 import pytest
 from django.contrib import admin
 from django.urls import get_resolver
@@ -12,8 +11,34 @@ from tests.doors.test_listed import addresses
 
 pytestmark = pytest.mark.django_db
 
-FORMS = ["safety.organisation", "safety.site", "safety.person", "safety.post", "safety.dutyshift", "inspections.checklisttemplate", "inspections.templateversion"]
-LOOKED_AT = ["safety.alert", "safety.delivery", "safety.device", "safety.change", "inspections.basis", "inspections.checklistitem", "inspections.task", "inspections.inspection", "inspections.finding", "inspections.rectificationitem", "inspections.statement", "inspections.quickhazard", "inspections.photo", "inspections.submission", "inspections.conflict", "sync.operation", "sync.verdict"]
+FORMS = [
+    "safety.organisation",
+    "safety.site",
+    "safety.person",
+    "safety.post",
+    "safety.dutyshift",
+    "inspections.checklisttemplate",
+    "inspections.templateversion",
+]
+LOOKED_AT = [
+    "safety.alert",
+    "safety.delivery",
+    "safety.device",
+    "safety.change",
+    "inspections.basis",
+    "inspections.checklistitem",
+    "inspections.task",
+    "inspections.inspection",
+    "inspections.finding",
+    "inspections.rectificationitem",
+    "inspections.statement",
+    "inspections.quickhazard",
+    "inspections.photo",
+    "inspections.submission",
+    "inspections.conflict",
+    "sync.operation",
+    "sync.verdict",
+]
 PAGES = ["", "add/", "<path:object_id>/history/", "<path:object_id>/delete/", "<path:object_id>/change/"]
 PAGES += ["<path:object_id>/"]  # Django's own way from an old address to /change/
 BESIDE = ["", "login/", "logout/", "password_change/", "password_change/done/", "autocomplete/", "jsi18n/"]

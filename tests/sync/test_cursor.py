@@ -20,6 +20,7 @@ transitions = st.builds(
     Transition,
     to=st.just(HASH),
     stage=st.sampled_from(["remove", "add"]),
+    since=numbers,
     at=numbers,
     whole=st.booleans(),
     left=hashes,
@@ -46,7 +47,7 @@ def test_cursor_comes_back_as_it_went(cursor):
 
 def test_largest_cursor_has_at_most_512_bytes():
     most = 2**53 - 1
-    way = Transition(to=HASH, stage="remove", at=most, whole=True, left=HASH)
+    way = Transition(to=HASH, stage="remove", since=most, at=most, whole=True, left=HASH)
     cursor = Cursor(
         version=VERSION,
         epoch="e-" + "f" * 38,

@@ -584,6 +584,22 @@ def test_transition_begins_anew_when_the_scope_changes_half_way(inspector, schoo
     assert mirror.docs == fresh(inspector) and len(mirror.ids("papers")) == 5
 
 
+def test_document_that_left_a_gained_pair_during_the_paging_is_removed(inspector, school, neighbour):
+    moving, *others = [write(shared(school)) for _ in range(3)]
+    mirror = Mirror(inspector)
+    mirror.sync()
+    Post.objects.filter(person=inspector).update(node=neighbour)
+    moving.shown_to = shared(neighbour)
+    say(moving)  # its exit is passed over: the neighbour's row shows it
+    say(*others)
+    while mirror.ids("papers") == {str(paper.id) for paper in (moving, *others)}:
+        mirror.page(limit=1)
+    moving.shown_to = set()
+    say(moving)
+    mirror.sync(limits=[1])
+    assert mirror.docs == fresh(inspector) and not mirror.ids("papers")
+
+
 def test_first_snapshot_that_is_given_up_half_way_leaves_nothing_of_it(inspector, school):
     for n in range(5):
         write(shared(school), str(n))
