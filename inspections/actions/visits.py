@@ -446,9 +446,8 @@ def decide_join(world: World, saying: Saying) -> Outcome:
     visit = world.get("inspections", saying.doc_id)
     secret = hashlib.sha256(saying.input.secret.encode()).hexdigest()
     if not world.sight.holds(FIELD):
-        world.seen(
-            "inspections", saying.doc_id, saying
-        )  # no inspector: who sees it is told so, others are told nothing
+        # no inspector: who sees the visit is told so, others are told nothing
+        world.seen("inspections", saying.doc_id, saying)
         raise NotAllowed(verb=saying.verb)
     if visit is None or not visit.join_sha256 or visit.join_sha256 != secret:
         raise Wait(("inspections", saying.doc_id))

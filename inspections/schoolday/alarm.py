@@ -83,6 +83,8 @@ def _told(day: Day, telling: Op, place: str) -> tuple[list[dict], Doc]:
     began = time.perf_counter()
     results = day.cast.inspector.push([telling])
     answered_ms = _ms(began, time.perf_counter())
+    if "second" in day.desks:
+        day.desks["second"].close()
     late_desk = day.desks["second"] = Desk.open(day.cast.desk[1])
     frames = [desk.wait_for(shows_it, seconds=FRAME_SECONDS) for desk in (day.desks["first"], late_desk)]
     if None in frames:

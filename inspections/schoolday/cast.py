@@ -1,10 +1,12 @@
 """Who plays: the demonstration district's accounts by part, all signed in."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from inspections.schoolday.phone import Nobody, Phone
+from inspections.schoolday.phone import Nobody, Phone, now
 from inspections.schoolday.wire import Server, Unexpected
 
 PASSWORD = "yanshi-xunjian-2026"
@@ -25,6 +27,7 @@ PARTS = {
 }
 OFFICERS = ("officer1", "officer2", "officer3", "officer4")
 SIGNING_IN_AT_ONCE = 4
+DAY_TAKES = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,25 @@ def sign_in(server: Server, *, password: str, accounts: Mapping[str, str], told:
 
 
 def _on_duty(officers: list[Phone]) -> tuple[Phone, Phone]:
-    """Who of these sits at the desk of their own bureau now, by the roster; where it is one, that one twice."""
+    """Who of these sits at the desk of their own bureau now, by the roster; where it is one, that one twice.
+
+    A day that begins just before the desk is handed over waits until it is.
+    """
     nodes = {post["node"]["id"] for post in officers[0].read("auth/me")["posts"]}
-    shifts = [shift for shift in officers[0].rows("shifts", now=True) if shift["node_id"] in nodes]
-    first_seat = min((shift["seat"] for shift in shifts), default=None)
-    sitting = {shift["person_id"] for shift in shifts if shift["seat"] == first_seat}
+    shifts = _first_seats(officers[0], nodes)
+    ends = min((datetime.fromisoformat(shift["ends_at"]) for shift in shifts), default=now())
+    if shifts and ends - now() < DAY_TAKES:
+        time.sleep(max(0.0, (ends - now()).total_seconds()) + 1)
+        shifts = _first_seats(officers[0], nodes)
+    sitting = {shift["person_id"] for shift in shifts}
     found = [officer for officer in officers if officer.person_id in sitting]
     if not found:
         raise Unexpected("此刻没有演示值班员在班。请先运行 manage.py demo 补排值班表")
     return found[0], found[-1]
+
+
+def _first_seats(phone: Phone, nodes: set[str]) -> list[dict]:
+    """The shifts of the lowest seat that run now at these nodes."""
+    shifts = [shift for shift in phone.rows("shifts", now=True) if shift["node_id"] in nodes]
+    lowest = min((shift["seat"] for shift in shifts), default=None)
+    return [shift for shift in shifts if shift["seat"] == lowest]

@@ -122,7 +122,7 @@ def notify(day: Day) -> None:
         Check("一般隐患 7 天", item["due_on"], f"{now() + timedelta(days=7):%Y-%m-%d}"),
     )
     principal.pull()
-    owed = [each for each in principal.held("alerts_mine") if each["subject_id"] == item_id]
+    owed = [each for each in principal.held("alerts_mine") if each["subject_id"] == notice.json["id"]]
     if len(owed) != 1:
         raise Unexpected(f"校长应当收到一份通知,实际 {len(owed)} 份")
     opened = principal.post(f"alerts_mine/{owed[0]['id']}/open", {})

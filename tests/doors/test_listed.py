@@ -12,6 +12,8 @@ from safety.reading import COLLECTIONS as OF_THE_GROUND
 
 # address → methods that it answers, the table that tries it
 DOORS = {
+    "": ("any", "test_road"),
+    "docs/": ("any", "test_road"),
     "login/": ("GET POST PUT", "test_road"),
     "logout/": ("POST", "test_road"),
     "api/v1/schema.json": ("any", "test_road"),
@@ -30,7 +32,7 @@ DOORS = {
     "api/v1/changes/<slug:collection>/<uuid:doc_id>": ("GET", "test_read"),
     "api/v1/chains/<uuid:organisation>": ("GET", "test_read"),
     "api/v1/<slug:collection>": ("POST", "test_said, test_taken"),
-    "api/v1/<slug:collection>/<uuid:doc_id>": ("PATCH", "test_said"),
+    "api/v1/<slug:collection>/<uuid:doc_id>": ("DELETE PATCH", "test_said"),
     "api/v1/<slug:collection>/<uuid:doc_id>/<slug:action>": ("POST", "test_said"),
 }
 # collections that are read; at those of evidence and cure verbs are said as well
@@ -62,7 +64,7 @@ READ_AND_SAID = [
 DOORS |= {f"api/v1/{name}": ("GET", "test_read") for name in READ_ONLY}
 DOORS |= {f"api/v1/{name}/<uuid:doc_id>": ("GET", "test_read") for name in READ_ONLY}
 DOORS |= {f"api/v1/{name}": ("GET POST", "test_read, test_said") for name in READ_AND_SAID}
-DOORS |= {f"api/v1/{name}/<uuid:doc_id>": ("GET PATCH", "test_read, test_said") for name in READ_AND_SAID}
+DOORS |= {f"api/v1/{name}/<uuid:doc_id>": ("DELETE GET PATCH", "test_read, test_said") for name in READ_AND_SAID}
 
 
 def addresses(patterns, before=""):

@@ -9,7 +9,7 @@ from django.test import Client
 
 from inspections.models import BlobHolder
 from safety.ids import new_id
-from safety.models import DeviceToken
+from safety.models import Alert, DeviceToken
 from tests.doors.arranged import Arranged
 from tests.doors.people import make_town
 from tests.doors.table import granted, read, status, tried
@@ -35,6 +35,8 @@ POST auth/logout                    ✓    ✓    ✓    ✓    ✓    ✓    �
 POST auth/login                     ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
 POST auth/login, wrong password    401  401  401  401  401  401  401  401  401  401  401  401  401  401  401
 GET schema.json                     ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
+GET /                               ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
+GET /docs/                          ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
 GET /login/                         ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
 POST /logout/                      302  302  302  302  302  302  302  302  302  302  302  302  302  302  302
 GET an address that is none        404  404  404  404  404  404  404  404  404  404  404  404  404  404  404
@@ -42,9 +44,10 @@ GET what is only said              405  405  405  405  405  405  405  405  405  
 POST what is only read             405  405  405  405  405  405  405  405  405  405  405  405  405  405  401
 PATCH a list                       405  405  405  405  405  405  405  405  405  405  405  405  405  405  401
 POST a document                    405  405  405  405  405  405  405  405  405  405  405  405  405  405  401
+PUT a document                     405  405  405  405  405  405  405  405  405  405  405  405  405  405  401
 POST a word that no verb has       404  404  404  404  404  404  404  404  404  404  404  404  404  404  401
 """)
-DOORS_OPEN = 132
+DOORS_OPEN = 162
 
 
 def session_of(caller):
@@ -109,6 +112,8 @@ class Road:
             "POST auth/login": self.login(PASSWORD),
             "POST auth/login, wrong password": self.login("wrong"),
             "GET schema.json": plain("GET", "schema.json"),
+            "GET /": lambda caller: session_of(caller).get("/"),
+            "GET /docs/": lambda caller: session_of(caller).get("/docs/"),
             "GET /login/": lambda caller: caller.call("GET", "/login/"),
             "POST /logout/": lambda caller: caller.call("POST", "/logout/"),
             "GET an address that is none": plain("GET", "nothing/of/the/kind"),
@@ -116,6 +121,7 @@ class Road:
             "POST what is only read": plain("POST", "organisations"),
             "PATCH a list": plain("PATCH", "inspections", b'{"answers": {}}'),
             "POST a document": plain("POST", f"inspections/{self.visit}", b"{}"),
+            "PUT a document": plain("PUT", f"inspections/{self.visit}", b"{}"),
             "POST a word that no verb has": plain("POST", f"inspections/{self.visit}/dance", b"{}"),
         }
 
@@ -139,6 +145,14 @@ def test_each_door_knows_who_is_there(road):
         if wrong:
             differ[row] = wrong
     assert differ == {}
+
+
+def test_front_page_tells_an_alert_to_whoever_knows_it_and_to_nobody_else(road):
+    alert = Alert.objects.get(pk=Arranged(road.town).alert())
+    told = {
+        caller.column for caller in road.town.callers if alert.sentence in session_of(caller).get("/").content.decode()
+    }
+    assert told <= {"值班"}
 
 
 def test_devices_are_ones_own(road):

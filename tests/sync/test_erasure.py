@@ -89,6 +89,26 @@ def patch_of_an_incident(town):
     return say_in_a_patch(town, "WS-04")[2]
 
 
+def words_on_an_incident_that_is_none(town):
+    phone, visit, _ = plain_visit(town)
+    phone.op("inspections", "patch", {"answers": {"WS-04": answer("ok", note=WORD, reason=WORD)}}, doc_id=visit)
+    said = last_op(phone)
+    heard(phone)
+    assert Submission.objects.get().kind == "withheld"
+    return said
+
+
+def words_on_an_incident_that_is_open(town):
+    phone, visit, _ = plain_visit(town)
+    phone.op("inspections", "patch", {"answers": {"WS-04": answer("fail")}}, doc_id=visit)
+    heard(phone)
+    phone.op("inspections", "patch", {"answers": {"WS-04": {"note": WORD}}}, doc_id=visit)
+    said = last_op(phone)
+    heard(phone)
+    assert Statement.objects.get().kind == "comments"
+    return said
+
+
 def patch_that_was_submitted_and_cured(town):
     phone, visit, said = say_in_a_patch(town)
     submit(phone, visit, {"ST-21": fail()}, participants=[town.inspector.id])
@@ -235,6 +255,8 @@ UNTIL = str((timezone.now() + timedelta(days=40)).date())
 SAYINGS = [
     patch,
     patch_of_an_incident,
+    words_on_an_incident_that_is_none,
+    words_on_an_incident_that_is_open,
     patch_that_was_submitted_and_cured,
     patch_beside_a_colleague,
     patch_that_a_colleague_submits_again,

@@ -69,7 +69,7 @@ class Town:
         self.posts = {0}
         self.papers: list[Paper] = []
         self.live: set[str] = set()
-        self.seen = {name: set() for name in READERS}
+        self.seen = {name: set() for name in READERS}  # ids that were ever in reach, of deleted papers too
         self.phones = {name: [Mirror(self.persons[name]) for _ in range(PHONES)] for name in READERS}
 
     def pairs(self, name):
