@@ -294,4 +294,5 @@ async def running(*, look_every: float = LOOK_EVERY, beat_every: float = BEAT_EV
     finally:
         _current = None
         await _end(tasks)
-        hub.threads.shutdown(wait=False)
+        # what is being read or written down in a thread is not cancelled with the task that waits for it
+        await asyncio.to_thread(hub.threads.shutdown, cancel_futures=True)
