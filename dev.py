@@ -373,7 +373,8 @@ def serve(port: int, accounts: str, began: float) -> int:
     """uvicorn until it is stopped; what a person needs is printed once the port answers."""
     server = start(
         [PYTHON, "-m", "uvicorn", "safety.asgi:application", "--host", HOST, "--port", port, "--workers", "1"]
-        + ["--ws", "websockets-sansio", "--lifespan", "on", "--timeout-graceful-shutdown", GRACE_SECONDS]
+        + ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
+        + ["--lifespan", "on", "--timeout-graceful-shutdown", GRACE_SECONDS]
     )
     try:
         with phase("启动服务器 start the server"):
@@ -407,6 +408,7 @@ def welcome(port: int, accounts: str, seconds: float) -> str:
         f"  接口 API            http://{HOST}:{port}/api/v1/\n"
         f"  值班台 desk socket  ws://{HOST}:{port}/api/v1/ws/desk\n\n"
         f"演示账号 demo accounts\n{accounts.strip()}\n\n"
+        f"走一整天 a whole day:{PYTHON} manage.py schoolday --server http://{HOST}:{port}\n"
         "停止:Ctrl-C。 Ctrl-C stops it.\n"
     )
 

@@ -75,6 +75,11 @@ class Sight:
     def sees(self, readers: Iterable[tuple[str, UUID]]) -> bool:
         return not self.pairs.isdisjoint(readers)
 
+    @property
+    def overseen(self) -> frozenset[UUID]:
+        """Organisations over which a post on the bureau's side is held."""
+        return frozenset(key for audience, key in self.pairs if audience == Audience.BUREAU)
+
     def roles_at(self, keys: Iterable[str | UUID]) -> frozenset[str]:
         """Roles held over any of these organisations."""
         return frozenset().union(*(self.roles.get(UUID(str(key)), frozenset()) for key in keys))

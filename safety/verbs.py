@@ -225,11 +225,11 @@ def _alert_seen(world: World, saying: Saying) -> Alert:
     alert = world.get("alerts", saying.doc_id)
     if alert is None:
         raise Wait(("alerts", saying.doc_id))
-    owed = saying.doc_id in world.store["alerts_owed"]
-    if not owed and not world.sight.roles_at([alert.organisation_id]):
+    if saying.doc_id in world.store["alerts_owed"]:
+        return alert
+    if alert.organisation_id not in world.sight.overseen:
         raise Wait(("alerts", saying.doc_id))
-    bureau_side = any(post.side == "bureau" for post in world.sight.posts)
-    if not owed and not (bureau_side and world.sight.roles_at([alert.organisation_id]) & DESK):
+    if not world.sight.roles_at([alert.organisation_id]) & DESK:
         raise NotAllowed(verb=saying.verb)
     return alert
 

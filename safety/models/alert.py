@@ -45,11 +45,14 @@ class AlertSet(models.QuerySet):
         return self.exclude(state__in=OPEN_STATES)
 
     def visible_to(self, sight: Sight) -> AlertSet:
-        """Alerts of the organisations that a person's posts cover, and those that were ever owed to that person."""
+        """Alerts of the organisations that a person oversees for the bureau, and those ever owed to that person.
+
+        A school's own people see what they were told: an alert may speak of a finding before its notice.
+        """
         owed = Delivery.objects.filter(
             subject_collection=Alert.collection, subject_id=OuterRef("pk"), person_id=sight.person_id
         )
-        return self.filter(Q(organisation__in=sorted(sight.roles)) | Exists(owed))
+        return self.filter(Q(organisation__in=sorted(sight.overseen)) | Exists(owed))
 
 
 class Alert(models.Model):

@@ -49,10 +49,10 @@ signatures.create as inspector          ✓   403  403  403  403  403  403  403 
 signatures.create of the unit           ✓    ✓    ✓   403  403  403  403   ✓    ✓    ✓   404  404  404  404  401
 comments.create of a visit              ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   404  404  404  404  401
 comments.create of an item              ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   404  404  404  404  401
-alerts.acknowledge                     403  403   ✓    ✓    ✓    ✓    ✓   403  403  403  404  404  404  404  401
-alerts.take                            403  403   ✓    ✓    ✓    ✓    ✓   403  403  403  404  404  404  404  401
-alerts.resolve                         403  403   ✓    ✓    ✓    ✓    ✓   403  403  403  404  404  404  404  401
-alerts.dismiss                         403  403   ✓    ✓    ✓    ✓    ✓   403  403  403  404  404  404  404  401
+alerts.acknowledge                     403  403   ✓    ✓    ✓    ✓    ✓   404  404  404  404  404  404  404  401
+alerts.take                            403  403   ✓    ✓    ✓    ✓    ✓   404  404  404  404  404  404  404  401
+alerts.resolve                         403  403   ✓    ✓    ✓    ✓    ✓   404  404  404  404  404  404  404  401
+alerts.dismiss                         403  403   ✓    ✓    ✓    ✓    ✓   404  404  404  404  404  404  404  401
 alerts_mine.open                       404  404  404  404  404   ✓   404  404  404  404  404  404  404  404  401
 """)
 DOORS_OPEN = 95  # of both kinds each; counted, so that a table of refusals would not pass
