@@ -11,6 +11,7 @@ import msgspec
 from django.db.models import Q
 
 from inspections.actions.findings import dedupe_key
+from inspections.actions.withheld import KIND, unpacked
 from inspections.models import (
     Conflict,
     Finding,
@@ -101,10 +102,16 @@ def _erase_visits(erasure: Erasure, visits: list[Inspection]) -> None:
             conflict.kept, conflict.lost = kept, lost
             erasure.say(conflict, "conflict.erased")
     for submission in Submission.objects.filter(inspection__in=visits):
-        said = submission.content.encode()
-        if erasure.repeats([Body(bytes=said)]) or submission.content in erasure.words:
+        if _repeats(erasure, submission):
             submission.content, submission.reason = "", erasure.scrub(submission.reason)
             erasure.say(submission, "submission.erased")
+
+
+def _repeats(erasure: Erasure, submission: Submission) -> bool:
+    """Whether a submission holds a word whole; what was withheld for named persons is put together from several."""
+    if submission.kind == KIND:
+        return any(erasure.is_held_in(text) for _, text in unpacked(submission)) if submission.content else False
+    return submission.content in erasure.words or bool(erasure.repeats([Body(bytes=submission.content.encode())]))
 
 
 def _erase_findings(erasure: Erasure, visits: Iterable[Inspection], hazards: Iterable[QuickHazard]) -> list[Finding]:

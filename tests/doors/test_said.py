@@ -190,6 +190,7 @@ class Said:
             "action": kind if action else "",
             "args" if action else "set": self.content(target),
             "at": timezone.now(),
+            "base_rev": 1 if kind == "delete" else None,  # what the phone had seen: another's later word would stay
         }
         response = caller.call("POST", "/api/v1/sync/push", encoded({"ops": [op]}))
         if response.status_code != 200:
