@@ -168,12 +168,12 @@ def _patch(world: World, saying: Saying, visit: Inspection, said) -> Outcome:
     if visit.state == InspectionState.VOID:
         return _keep_late(world, saying, visit, "这次检查已经作废,您的修改单独保存了,没有并入。")
     if visit.state == InspectionState.SUBMITTED:
-        late = {code: patch for code, patch in answers.items() if not _is_open(visit, code)}
-        answers = {code: patch for code, patch in answers.items() if code not in late}
-        if not answers:
-            return _keep_late(world, saying, visit, "这次检查已经提交,您的修改单独保存了。需要改记录的,请提交更正。")
+        late = _says_anything_late(visit, said, answers)
+        answers = {code: patch for code, patch in answers.items() if _is_open(visit, code)}
         if late:
-            _keep_late(world, saying, visit, "")
+            kept = _keep_late(world, saying, visit, "这次检查已经提交,您的修改单独保存了。需要改记录的,请提交更正。")
+            if not answers:
+                return kept
     before = (deleted, msgspec.json.encode(visit.answers), visit.header, visit.participants)
     visit.header = {**visit.header, **_set(said.header)} if visit.state == InspectionState.DRAFT else visit.header
     conflicts = merge_answers(world, saying, visit, answers)
@@ -212,6 +212,19 @@ def _revive(visit: Inspection) -> bool:
     return deleted
 
 
+def _says_anything_late(visit: Inspection, said, answers: dict[str, inputs.AnswerPatch]) -> bool:
+    """Whether a patch of a submitted visit would change its header or an item that was signed; what it only repeats says
+    nothing."""
+    signed = {code: patch for code, patch in answers.items() if not _is_open(visit, code)}
+    groups = (
+        (visit.answers[code], name, value)
+        for code, patch in msgspec.to_builtins(signed).items()
+        for name, value in patch.items()
+    )
+    header = {**visit.header, **_set(said.header)}
+    return header != visit.header or any(answer.get(name) != value for answer, name, value in groups)
+
+
 def _is_open(visit: Inspection, code: str) -> bool:
     """Whether the signed snapshot left this item unchecked: a co-inspector's answer still joins, marked as later."""
     answer = visit.answers.get(code) or {}
@@ -224,7 +237,7 @@ def _keep_late(world: World, saying: Saying, visit: Inspection, words: str) -> O
     content = msgspec.json.encode(saying.input).decode()
     submission = _submission(world, saying, visit, kind="late", content=content)
     entry = world.say(submission, "submission.late", saying, urgency=None)
-    return Outcome("superseded", doc=submission, entry=entry, problem=Problem("frozen", words) if words else None)
+    return Outcome("superseded", doc=submission, entry=entry, problem=Problem("frozen", words))
 
 
 def _submission(
@@ -524,8 +537,9 @@ def _moved_unseen(world: World, saying: Saying, visit: Inspection) -> bool:
     if saying.base_rev is None and saying.source == "web":
         return False
     mine, seen = (str(world.work.actor), saying.device and str(saying.device)), saying.base_rev or 0
-    sources, _ = visit.field_meta or [[], {}]
-    return any(rev > seen and (by, device) != mine for rev, by, device, *_ in sources)
+    sources, groups = visit.field_meta or [[], {}]
+    said = [sources[number] for number in {*groups.values()}]  # who made it and filled in nothing said nothing
+    return any(rev > seen and (by, device) != mine for rev, by, device, *_ in said)
 
 
 def decide_submission(world: World, saying: Saying) -> Outcome:

@@ -134,6 +134,25 @@ def test_late_answer_to_a_signed_item_is_refused_at_the_web_and_kept_from_a_phon
     assert Submission.objects.count() == (1 if door.name == "phone" else 0)
 
 
+def test_header_that_comes_after_the_submit_is_kept_beside_it(town, door):
+    visit = Visit(town, door=door, header={"weather": "晴"})
+    visit.submit(town.inspector, {"ST-11": result("ok")})
+    late = visit.say(town.colleague, "patch", {"header": {"weather": "雨"}, "answers": {"ST-15": result("ok")}})
+    assert visit.row.header == {"weather": "晴"}
+    assert late.status == DONE[door.name]
+    assert ("雨" in Submission.objects.get().content, visit.row.answers["ST-15"]["late"]) == (True, True)
+
+
+def test_what_only_repeats_the_submitted_record_says_nothing(town, door):
+    visit = Visit(town, door=door, header={"weather": "晴"})
+    visit.submit(town.inspector, {"ST-11": result("ok")})
+    before = visit.row.rev
+    again = {"header": {"weather": "晴"}, "answers": visit.wire["answers"]}
+    for said in (again, {}):
+        assert visit.say(town.colleague, "patch", said).status == DONE[door.name]
+    assert (visit.row.rev, Submission.objects.count()) == (before, 0)
+
+
 def test_refused_saying_leaves_nothing_for_the_next_one_of_its_batch(town):
     phone = ByPhone().of(town.inspector)
     said = {"site_id": town.canteen.id, "template_version_id": town.checklist.id, "started_at": timezone.now()}
