@@ -22,10 +22,10 @@ from inspections.frozen import FrozenTemplate
 from inspections.models import (
     ENDED,
     Inspection,
-    ItemState,
     QuickHazard,
     RectificationItem,
     Statement,
+    StatementKind,
     Task,
     TemplateVersion,
 )
@@ -278,8 +278,7 @@ class Teller:
         if item.state not in ENDED:
             return
         for alert in Alert.objects.open().filter(subject_id=item.id):
-            verb = "alerts.dismiss" if item.state == ItemState.WITHDRAWN else "alerts.resolve"
-            self._at(moment + RESOLVED_AFTER, lambda at, verb=verb, alert=alert: self._alert(verb, alert, at))
+            self._at(moment + RESOLVED_AFTER, lambda at, alert=alert: self._alert("alerts.resolve", alert, at))
 
     def _content(self, step: demo.AnyStep, item: RectificationItem, day: date) -> inputs.OnItem:
         """A step of the file as the input of its verb, naming round and evidence as they stand."""
@@ -331,7 +330,8 @@ class Teller:
     # Who was told
 
     def _open_notice(self, person: UUID, item: RectificationItem, moment: datetime) -> None:
-        for owed in Delivery.objects.filter(subject_id=item.id, person_id=person, receipt_at__isnull=True):
+        notices = item.statements.filter(kind=StatementKind.NOTICE).values("id")
+        for owed in Delivery.objects.filter(subject_id__in=notices, person_id=person, receipt_at__isnull=True):
             self.say(person, moment, Said("alerts_mine.open", owed.id, VERBS["alerts_mine.open"].struct()))
 
     def _watch_alerts(self, moment: datetime, items) -> None:

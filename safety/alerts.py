@@ -46,9 +46,12 @@ UNATTENDED_AGAIN = timedelta(hours=1)  # after an administrator put 无人值班
 
 @dataclass(frozen=True, slots=True)
 class Urgency:
-    """That somebody must know at once: the duty desk of an alert, the school's people of a notice."""
+    """That somebody must know at once: the duty desk of an alert, the school's people of a notice.
 
-    level: str  # "alert" | "notice"
+    `withdrawn`: that what an alert spoke of was a mistake.
+    """
+
+    level: str  # "alert" | "notice" | "withdrawn"
     severity: str
     organisation_id: UUID
     site_id: UUID | None
@@ -74,6 +77,8 @@ def raise_for(work: Work, urgencies: list[Urgency]) -> None:
     for urgency in urgencies:
         if urgency.level == "notice":
             _tell_school(work, urgency)
+        elif urgency.level == "withdrawn":
+            _withdraw_alerts(work, urgency)
 
 
 def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
@@ -85,6 +90,7 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
         if alert is not None:
             alert.occurrences += 1
             alert.first_said_at = min(alert.first_said_at, urgency.said_at)
+            alert.fixed_since = urgency.fixed_since or alert.fixed_since
             _say(work, alert, "alert.repeated", urgency)
             continue
         way = ways[urgency.organisation_id]
@@ -109,6 +115,15 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
         _say(work, alert, "alert.raised", urgency)
         owe(work, alert, way.told, sentence=urgency.sentence)
         open_alerts[urgency.dedupe_key] = alert
+
+
+def _withdraw_alerts(work: Work, urgency: Urgency) -> None:
+    """What an approver withdrew as mistaken waits for nobody any more."""
+    subject = {"subject_collection": urgency.subject_collection, "subject_id": urgency.subject_id}
+    for row in Alert.objects.open().filter(**subject).order_by("id"):
+        alert = work.updates[Alert].get(row.pk, row)
+        settle(alert, AlertState.WITHDRAWN)
+        _say(work, alert, "alert.withdrawn", urgency)
 
 
 def _say(work: Work, alert: Alert, kind: str, urgency: Urgency) -> None:

@@ -83,7 +83,7 @@ def hear_statement(world: World, saying: Saying, kind: StatementKind, item: Rect
         world.work.update(item)  # what the bureau says to itself must not show in an item that the school reads
     else:
         item.last_ordinal = statement.ordinal
-        world.say(item, _word(before, after, effect), saying, urgency=_urgency(world, saying, statement, item))
+        world.say(item, _word(before, after, effect), saying, urgency=_urgency(world, saying, statement, item, effect))
     return Outcome(STATUS.get(effect.verdict, "applied"), doc=statement, entry=entry, problem=refused)
 
 
@@ -180,25 +180,50 @@ def _attach_elsewhere(
     attach(world, saying, proposal, site=world.get("sites", other.site_id), revisit=revisit)
 
 
-def _urgency(world: World, saying: Saying, statement: Statement, item: RectificationItem) -> Urgency | None:
-    """A notice is owed to the school's people, with a receipt; of what only named persons may read, to its principal."""
+def _urgency(
+    world: World, saying: Saying, statement: Statement, item: RectificationItem, effect: fold.Effect
+) -> Urgency | None:
+    """Who must know: the school's people of a notice, the desk that an alert was mistaken."""
+    if effect.verdict is fold.Verdict.MOVED and effect.after is fold.State.WITHDRAWN:
+        return _telling(saying, "withdrawn", item, item.collection, item.id)
     if statement.kind != StatementKind.NOTICE or item.state in fold.ENDED:
         return None
     due = f",请于 {item.due_on.month}月{item.due_on.day}日前整改" if item.due_on else ""
     restricted = item.audience == Audience.RESTRICTED
+    return _telling(
+        saying,
+        "notice",
+        item,
+        statement.collection,
+        statement.id,
+        sentence=f"{NOTICE_WORDS[saying.input.kind]} {item.number}{due}。",
+        persons=frozenset(map(UUID, cure_of(world).principals[item.site_id])) if restricted else None,
+    )
+
+
+def _telling(
+    saying: Saying,
+    level: str,
+    item: RectificationItem,
+    collection: str,
+    doc_id: UUID,
+    *,
+    sentence: str = "",
+    persons: frozenset[UUID] | None = None,
+) -> Urgency:
     return Urgency(
-        level="notice",
+        level=level,
         severity="",
         organisation_id=item.unit_id,
         site_id=item.site_id,
         dedupe_key="",
-        sentence=f"{NOTICE_WORDS[saying.input.kind]} {item.number}{due}。",
-        subject_collection=statement.collection,
-        subject_id=statement.id,
+        sentence=sentence,
+        subject_collection=collection,
+        subject_id=doc_id,
         said_at=saying.said_at,
         body=saying.body,
         operation=saying.op_id,
-        persons=frozenset(map(UUID, cure_of(world).principals[item.site_id])) if restricted else None,
+        persons=persons,
     )
 
 

@@ -17,7 +17,7 @@ from inspections.management.commands.demo import PASSWORD, add_missing
 from inspections.models import Inspection, RectificationItem, Statement, Task
 from safety.access import sight_of
 from safety.changes import clock_now, unit
-from safety.models import Alert, Change, DutyShift, Organisation, Person, Post, Seat, Site
+from safety.models import Alert, Change, Delivery, DutyShift, Organisation, Person, Post, Seat, Site
 from safety.models.organisation import SITE_CODE_LETTERS
 
 FOLDER = Path(settings.BASE_DIR) / "seeds" / "demo"
@@ -314,7 +314,8 @@ def test_the_history_is_told_to_its_end_when_the_first_loading_was_interrupted(d
     assert ends_of(district) == sorted((item.site.name, item.item_code, item.state) for item in items)
     assert Inspection.objects.count() == len(district.visits)
     assert Task.objects.filter(state="open").count() == len(district.tasks)
-    assert {alert.state for alert in Alert.objects.all()} == {"in_hand", "resolved", "false_alarm"}
+    assert {alert.state for alert in Alert.objects.all()} == {"in_hand", "resolved", "withdrawn"}
+    assert Delivery.objects.filter(subject_collection="notices", receipt_at__isnull=False).exists()
     assert {"major", "major_candidate", "serious", "general"} == set(items.values_list("grade", flat=True))
     facts = set().union(*(item.facts for item in items))
     assert facts >= {"extended", "suspended", "listed", "rebound", "repeated", "fixed_on_spot", "departments"}

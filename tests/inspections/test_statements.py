@@ -12,7 +12,7 @@ from inspections.models import Finding, QuickHazard, RectificationItem, Statemen
 from inspections.rules import due_on
 from safety.access import today
 from safety.ids import new_id
-from safety.models import Audience, Change, Delivery, Index, Post, Role
+from safety.models import Alert, Audience, Change, Delivery, Index, Post, Role
 from tests.inspections.doors import DOORS, HEARD, ByPhone, ByWeb, Cure
 from tests.makers import make_checklist, make_person, make_school, make_site
 
@@ -415,6 +415,25 @@ def test_withdrawal_is_proposed_by_the_inspector_and_decided_by_the_approver(tow
     assert cure.say(town.safety, "decisions", target=asked.doc_id, granted=True).code == "not-allowed"
     assert cure.say(town.approver, "decisions", target=asked.doc_id, granted=True).status == HEARD[door.name]
     assert cure.item.state == "withdrawn"
+
+
+def test_alert_of_what_was_withdrawn_waits_for_nobody_any_more(town, door):
+    mistaken = Cure(town, door=door, grade="major_candidate", place="灶间")
+    standing = Cure(town, door=door, grade="major_candidate", place="气瓶间")
+    mistaken.withdraw()
+    alert, other = (Alert.objects.get(subject_id=each.id) for each in (mistaken, standing))
+    assert (mistaken.item.state, alert.state, alert.escalate_at) == ("withdrawn", "withdrawn", None)
+    assert set(Delivery.objects.filter(subject_id=alert.id).values_list("state", flat=True)) == {"over"}
+    assert Change.objects.filter(doc_id=alert.id, kind="alert.withdrawn").count() == 1
+    assert (other.state, other.escalate_at is not None) == ("waiting", True)
+
+
+def test_alert_says_that_the_thing_was_fixed_since(town):
+    first = Cure(town, grade="major_candidate", place="灶间")
+    assert not Alert.objects.get().fixed_since
+    Cure(town, grade="major_candidate", place="灶间", fixed=True)
+    alert = Alert.objects.get()
+    assert (alert.subject_id, alert.fixed_since, alert.occurrences) == (first.id, True, 2)
 
 
 # Revisits

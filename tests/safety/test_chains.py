@@ -156,7 +156,7 @@ def test_end_that_was_cut_off_with_its_head_shows_in_the_numbers(town, links):
 def test_gap_in_the_numbers_is_found(town, links):
     assert log_faults() == []
     tamper("DELETE FROM safety_change WHERE seq = %s", links[4].seq)
-    assert log_faults() == [f"第 {links[4].seq - 1} 号之后缺少变更,接着是第 {links[4].seq + 1} 号。"]
+    assert log_faults() == [f"第 {links[4].seq - 1} 号之后缺少变更，接着是第 {links[4].seq + 1} 号。"]
 
 
 def test_clock_that_was_set_back_and_what_stands_beyond_it_are_found(town, links):
