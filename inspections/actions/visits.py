@@ -592,7 +592,8 @@ def settle_visits(world: World) -> None:
 
     Fail then ok in one push wakes nobody. Once somebody was told, a corrected answer only proposes a withdrawal.
     """
-    for visit, saying in world.store.pop("touched", {}).values():
+    touched = world.store.pop("touched", {})
+    for visit, saying in touched.values():
         if visit.state != InspectionState.VOID:
             _settle(world, saying, visit)
         if visit.state == InspectionState.SUBMITTED:
@@ -600,7 +601,8 @@ def settle_visits(world: World) -> None:
     for (doc_id, code), words in world.store.pop("withheld", {}).items():
         _keep_withheld(world, words, world.get("inspections", doc_id), code)
     for doc_id, saying in world.store.pop("supplemented", {}).items():
-        _flag_again(world, saying, world.get("inspections", doc_id))
+        if doc_id not in touched:
+            _flag_again(world, saying, world.get("inspections", doc_id))
 
 
 def _keep_withheld(world: World, words: Words, visit: Inspection, code: str) -> None:
