@@ -6,11 +6,11 @@
 import asyncio
 
 import pytest
-from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
 from safety import consumers, hub, ring
+from safety.threads import in_thread
 from tests.doors.people import COLUMNS, make_town
 from tests.doors.table import read
 from tests.makers import make_site, raise_alert
@@ -35,7 +35,12 @@ SILENCE = 0.5  # seconds without a frame that count as none
 
 
 @pytest.fixture
-async def running(transactional_db):
+def town(clock):
+    return make_town()
+
+
+@pytest.fixture
+async def running(town):
     """A hub that hears the ring and does not look by itself."""
     ring.bind(asyncio.get_running_loop())
     async with hub.running(look_every=60.0, beat_every=60.0) as this:
@@ -73,8 +78,7 @@ async def each_column(town, path, ask):
 
 
 @pytest.mark.parametrize("path", OPENED)
-async def test_socket_stays_open_for_those_whose_it_is(running, clock, path):
-    town = await sync_to_async(make_town)()
+async def test_socket_stays_open_for_those_whose_it_is(running, town, path):
 
     async def ask(sockets):
         return [await socket.connect() for socket in sockets]
@@ -83,16 +87,15 @@ async def test_socket_stays_open_for_those_whose_it_is(running, clock, path):
 
 
 @pytest.mark.parametrize("row", TOLD)
-async def test_word_goes_to_those_whom_it_concerns_and_nobody_else(running, clock, row):
-    town = await sync_to_async(make_town)()
+async def test_word_goes_to_those_whom_it_concerns_and_nobody_else(running, town, row):
     path, _, about = row.partition(" of ")
 
     async def ask(sockets):
         standing = [await socket.connect() == "✓" for socket in sockets]
         if about == "an alert":
-            await sync_to_async(raise_alert)(site=town.canteen)
+            await in_thread(raise_alert)(site=town.canteen)
         else:
-            await sync_to_async(make_site)(unit=town.school, name="新食堂")
+            await in_thread(make_site)(unit=town.school, name="新食堂")
         told = await asyncio.gather(*(socket.told() for socket in sockets if socket.caller.secret))
         words = dict(zip((str(socket.caller) for socket in sockets if socket.caller.secret), told, strict=True))
         return [
