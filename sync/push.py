@@ -302,7 +302,7 @@ def recall(operation: Operation) -> Heard | None:
         return None
     heard = _read(bytes(body.bytes), now=operation.received_at, skew=timedelta())
     heard.said_at, heard.body, heard.replayed = operation.said_at, BodyRef(body.id, bytes(body.hash)), True
-    if heard.problem is None:
+    if heard.fault is None:
         by = operation.said_at - heard.op.at  # what its phone's clock was set right by when it was received
         heard.skew = by if abs(by) >= TRAVEL else timedelta()
     return heard
