@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from uuid import UUID
 
 from inspections import fold
 from inspections.models import (
     ENDED,
     Blob,
+    BlobHolder,
     ChecklistItem,
     Conflict,
     Finding,
@@ -25,8 +27,9 @@ from inspections.models import (
 )
 from inspections.rules import normalise_place
 from inspections.sayings import said_by_finding, said_by_statement
+from safety import rows
 from safety.access import today
-from safety.models import Audience, Person, Post, Role, Site
+from safety.models import Audience, Organisation, Person, Post, Role, Site
 from safety.verbs import LOADERS as GROUND_LOADERS
 from safety.verbs import Loader, Need, World
 
@@ -59,7 +62,7 @@ def cure_of(world: World) -> Cure:
 
 def _where(model, column: str):
     def where(ids: set[UUID]) -> set[UUID]:
-        return set(model.objects.filter(id__in=ids).values_list(column, flat=True))
+        return rows.pick_one(model, column, id=ids)
 
     return where
 
@@ -68,17 +71,30 @@ def _load_sites(world: World, ids: set[UUID]) -> Iterable[Need]:
     """Sites with their units, the approvers over each unit and its principals: on what only named persons may read, the
     former are named from the start, the latter by a notice."""
     cure = cure_of(world)
-    posts = Post.objects.on(today(world.work.now)).filter(role__in=(Role.APPROVER, Role.PRINCIPAL))
-    named = list(posts.values_list("role", "person_id", "node_id", "node__path"))
-    for site in Site.objects.filter(id__in=ids).select_related("unit"):
+    sites = _with_units(rows.find(Site, id=ids))
+    named = _posts(Role.APPROVER, world), _posts(Role.PRINCIPAL, world)
+    paths = dict(rows.pick(Organisation, "id", "path", id={node for node, _ in named[0]}))
+    for site in sites:
         world.put("sites", site)
-        cure.approvers[site.id], cure.principals[site.id] = set(), set()
-        for role, person, node, path in named:
-            if role == Role.APPROVER and site.unit.path.startswith(path):
-                cure.approvers[site.id].add(str(person))
-            elif role == Role.PRINCIPAL and node == site.unit_id:
-                cure.principals[site.id].add(str(person))
+        over = {node for node, path in paths.items() if site.unit.path.startswith(path)}
+        cure.approvers[site.id] = {str(person) for node, person in named[0] if node in over}
+        cure.principals[site.id] = {str(person) for node, person in named[1] if node == site.unit_id}
     return []
+
+
+def _with_units(documents: list) -> list:
+    """The same documents, each with its unit at hand."""
+    units = {unit.id: unit for unit in rows.find(Organisation, id={document.unit_id for document in documents})}
+    for document in documents:
+        document.unit = units[document.unit_id]
+    return documents
+
+
+def _posts(role: Role, world: World) -> list[tuple[UUID, UUID]]:
+    """(node, person) of the posts of a role in force today."""
+    day = today(world.work.now)
+    posts = rows.pick(Post, "node_id", "person_id", "from_on", "to_on", role=role)
+    return [(node, person) for node, person, begins, ends in posts if begins <= day <= (ends or day)]
 
 
 def _load_places(world: World, keys: set[PlaceKey]) -> Iterator[Need]:
@@ -87,25 +103,32 @@ def _load_places(world: World, keys: set[PlaceKey]) -> Iterator[Need]:
     What only named persons may read stands alone: nothing attaches to it, nothing points to it.
     """
     cure = cure_of(world)
-    closed = _at(keys, with_place=True).filter(state=ItemState.CLOSED).order_by("closed_at", "id")
+    closed = rows.pick(RectificationItem, *NEIGHBOUR, "closed_at", "audience", state=ItemState.CLOSED, **_at(keys))
     blank = {key for key in keys if not key[2]}
-    meant = _at(blank, with_place=False).exclude(state__in=ENDED).order_by("found_on", "id")
-    for row in (*closed.values_list(*NEIGHBOUR), *(meant.values_list(*NEIGHBOUR) if blank else ())):
-        _note(cure, *row)
-    for item in _at(keys, with_place=True).exclude(state__in=ENDED).order_by("found_on", "id"):
-        if (item.site_id, item.item_code, item.place_key) in keys:
+    anywhere = {name: said for name, said in _at(blank).items() if name != "place_key"}
+    meant = rows.pick(RectificationItem, *NEIGHBOUR, "found_on", "audience", state=OPEN, **anywhere) if blank else []
+    for *row, _, audience in (*_oldest_first(closed), *_oldest_first(meant)):
+        if audience != Audience.RESTRICTED:
+            _note(cure, *row)
+    items = rows.find(RectificationItem, state=OPEN, **_at(keys))
+    for item in sorted(items, key=lambda each: (each.found_on, each.id)):
+        if (item.site_id, item.item_code, item.place_key) in keys and item.audience != Audience.RESTRICTED:
             world.put("rectifications", item)
             note_item(world, item)
             yield ("rectification_history", item.id)
 
 
 NEIGHBOUR = ("id", "site_id", "item_code", "place_key", "state")
+OPEN = {state.value for state in ItemState} - {state.value for state in ENDED}
 
 
-def _at(keys: set[PlaceKey], *, with_place: bool):
-    items = RectificationItem.objects.filter(site__in={key[0] for key in keys}, item_code__in={key[1] for key in keys})
-    items = items.exclude(audience=Audience.RESTRICTED)
-    return items.filter(place_key__in={key[2] for key in keys if key[2]}) if with_place else items
+def _at(keys: set[PlaceKey]) -> dict[str, set]:
+    sites, codes, places = zip(*keys, strict=True) if keys else ((), (), ())
+    return {"site_id": {*sites}, "item_code": {*codes}, "place_key": {*filter(None, places)}}
+
+
+def _oldest_first(neighbours: list[tuple]) -> list[tuple]:
+    return sorted(neighbours, key=lambda row: (row[-2], row[0]))
 
 
 def _note(cure: Cure, item_id: UUID, site_id: UUID, code: str, place_key: str, state: str) -> None:
@@ -132,13 +155,15 @@ def places_in(site_id: UUID, answers: dict) -> Iterator[Need]:
         result = answer.get("result") if isinstance(answer, dict) else (answer.result or None)
         if not result:
             continue
-        value, where = (result["value"], result["place"]) if isinstance(result, dict) else (result.value, result.place)
+        value, where = (
+            (result["value"], result.get("place", "")) if isinstance(result, dict) else (result.value, result.place)
+        )
         if value in ("fail", "fixed"):
             yield ("places", (site_id, code, normalise_place(where)))
 
 
 def _load_items(world: World, ids: set[UUID]) -> Iterator[Need]:
-    for item in RectificationItem.objects.filter(id__in=ids).select_related("unit"):
+    for item in _with_units(rows.find(RectificationItem, id=ids)):
         world.put("rectifications", item)
         yield ("rectification_history", item.id)
         yield ("places", (item.site_id, item.item_code, item.place_key))
@@ -149,7 +174,7 @@ def _load_histories(world: World, ids: set[UUID]) -> Iterator[Need]:
     """Folds everything said about these items; what may have to open with them comes along."""
     cure = cure_of(world)
     said = defaultdict(list)
-    for finding in Finding.objects.filter(item__in=ids).order_by("item_id", "ordinal"):
+    for finding in sorted(rows.find(Finding, item_id=ids), key=lambda each: (each.item_id, each.ordinal)):
         item = world.get("rectifications", finding.item_id)
         cure.of_item[finding.item_id].append(finding)
         said[finding.item_id].append(said_by_finding(finding, repeat_of=item.repeats_id))
@@ -157,7 +182,7 @@ def _load_histories(world: World, ids: set[UUID]) -> Iterator[Need]:
             yield ("quick_hazards", finding.quick_hazard_id)
         if finding.inspection_id and finding.fixed_on_spot:
             yield ("photos_of", finding.inspection_id)
-    for statement in Statement.objects.filter(item__in=ids).order_by("ordinal"):
+    for statement in sorted(rows.find(Statement, item_id=ids), key=attrgetter("ordinal")):
         world.put("statements", statement)
         said[statement.item_id].append(said_by_statement(statement))
         if world.get("rectifications", statement.item_id).audience != Audience.SHARED:
@@ -168,7 +193,7 @@ def _load_histories(world: World, ids: set[UUID]) -> Iterator[Need]:
 
 def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
     cure = cure_of(world)
-    for visit in Inspection.objects.filter(id__in=ids).select_related("unit"):
+    for visit in _with_units(rows.find(Inspection, id=ids)):
         world.put("inspections", visit)
         yield ("sites", visit.site_id)
         yield from places_in(visit.site_id, visit.answers)
@@ -179,14 +204,14 @@ def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
         yield ("beside", visit.id)
         if visit.task_id:
             yield ("tasks", visit.task_id)
-    for finding in Finding.objects.filter(inspection__in=ids):
+    for finding in rows.find(Finding, inspection_id=ids):
         cure.of_visit[finding.inspection_id].append(finding)
         yield ("rectifications", finding.item_id)
 
 
 def _load_photos_of(world: World, ids: set[UUID]) -> Iterable[Need]:
     cure = cure_of(world)
-    for photo in Photo.objects.filter(subject_id__in=ids):
+    for photo in rows.find(Photo, subject_id=ids):
         cure.photos_of[photo.subject_id].append(world.put("photos", photo))
     return []
 
@@ -194,24 +219,24 @@ def _load_photos_of(world: World, ids: set[UUID]) -> Iterable[Need]:
 def _load_beside(world: World, ids: set[UUID]) -> Iterator[Need]:
     """Conflicts, submissions and what was said of these visits: they open with the visit, and the record says which
     hands it lacks."""
-    for conflict in Conflict.objects.filter(target_collection=Inspection.collection, target_id__in=ids):
+    for conflict in rows.find(Conflict, target_id=ids, target_collection=Inspection.collection):
         world.put("conflicts", conflict)
-    for submission in Submission.objects.filter(inspection__in=ids):
+    for submission in rows.find(Submission, inspection_id=ids):
         world.put("submissions", submission)
-    for statement in Statement.objects.filter(inspection__in=ids):
+    for statement in rows.find(Statement, inspection_id=ids):
         world.put("statements", statement)
         if statement.kind == StatementKind.SIGNATURE:
             yield ("photos_of", statement.id)
 
 
 def _load_photos(world: World, ids: set[UUID]) -> Iterable[Need]:
-    for photo in Photo.objects.filter(id__in=ids):
+    for photo in rows.find(Photo, id=ids):
         world.put("photos", photo)
     return []
 
 
 def _load_quick_hazards(world: World, ids: set[UUID]) -> Iterator[Need]:
-    for hazard in QuickHazard.objects.filter(id__in=ids):
+    for hazard in rows.find(QuickHazard, id=ids):
         world.put("quick_hazards", hazard)
         yield ("photos_of", hazard.id)
         yield ("rectifications", hazard.item_id)
@@ -219,61 +244,61 @@ def _load_quick_hazards(world: World, ids: set[UUID]) -> Iterator[Need]:
 
 def _load_hazard_items(world: World, ids: set[UUID]) -> Iterator[Need]:
     """The checklist items that quick hazards name: those of their visits, else the catalogue's."""
-    for visit_id, code in QuickHazard.objects.filter(id__in=ids).values_list("inspection_id", "item_code"):
+    for visit_id, code in rows.pick(QuickHazard, "inspection_id", "item_code", id=ids):
         yield ("inspections", visit_id)
         yield ("catalogue", code or None)
 
 
 def _load_versions(world: World, ids: set[UUID]) -> Iterable[Need]:
-    for version in TemplateVersion.objects.filter(id__in=ids).select_related("template"):
+    for version in rows.find(TemplateVersion, id=ids):
         world.put("versions", version)
     return []
 
 
 def _load_catalogue(world: World, codes: set[str]) -> Iterable[Need]:
     """Items as the catalogue has them today, for what names an item outside any visit."""
-    cure_of(world).catalogue |= {item.code: item for item in ChecklistItem.objects.filter(code__in=codes)}
+    cure_of(world).catalogue |= {item.code: item for item in rows.find(ChecklistItem, code=codes)}
     return []
 
 
 def _load_tasks(world: World, ids: set[UUID]) -> Iterable[Need]:
-    for task in Task.objects.filter(id__in=ids):
+    for task in rows.find(Task, id=ids):
         world.put("tasks", task)
     return []
 
 
 def _load_statements(world: World, ids: set[UUID]) -> Iterator[Need]:
-    for statement in Statement.objects.filter(id__in=ids):
+    for statement in rows.find(Statement, id=ids):
         world.put("statements", statement)
         yield ("rectifications", statement.item_id)
         yield ("inspections", statement.inspection_id)
 
 
 def _load_conflicts(world: World, ids: set[UUID]) -> Iterator[Need]:
-    for conflict in Conflict.objects.filter(id__in=ids):
+    for conflict in rows.find(Conflict, id=ids):
         world.put("conflicts", conflict)
         if conflict.target_collection == "inspections":
             yield ("inspections", conflict.target_id)
 
 
 def _load_submissions(world: World, ids: set[UUID]) -> Iterable[Need]:
-    for submission in Submission.objects.filter(id__in=ids):
+    for submission in rows.find(Submission, id=ids):
         world.put("submissions", submission)
     return []
 
 
 def meet_bytes(person_id: UUID) -> None:
     """A person's photos and the bytes of them queue here, whichever comes first: each must see the other."""
-    list(Person.objects.select_for_update(no_key=True).filter(pk=person_id).values_list("pk"))
+    rows.pick(Person, "id", id=person_id, lock=True)
 
 
 def _load_blobs(world: World, hashes: set[str]) -> Iterable[Need]:
     """Bytes that the author has brought; those that no photo shows may be sealed."""
     meet_bytes(world.sight.person_id)
     cure = cure_of(world)
-    held = Blob.objects.filter(sha256__in=hashes, holders__person=world.sight.person_id, destroyed_at__isnull=True)
-    held = held.select_for_update(of=("self",)).order_by("sha256")  # what is linked now is not swept meanwhile
-    linked = set(Photo.objects.filter(sha256__in=hashes).values_list("sha256", flat=True))
+    brought = rows.pick_one(BlobHolder, "blob_id", blob_id=hashes, person_id=world.sight.person_id)
+    held = rows.find(Blob, sha256=brought, destroyed_at=None, lock=True)  # what is linked now is not swept meanwhile
+    linked = rows.pick_one(Photo, "sha256", sha256={blob.sha256 for blob in held})
     for blob in held:
         cure.held.add(blob.sha256)
         if blob.sha256 not in linked:

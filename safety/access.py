@@ -8,10 +8,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.backends import ModelBackend
-from django.db.models import Q
+from django.db import connection
 
+from safety import rows
 from safety.errors import NotAllowed
-from safety.ids import REF
+from safety.ids import REF, parsed
 from safety.models import UNIT_SIDE, Audience, Organisation, Person, Post, Role
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -101,9 +102,9 @@ def today(now: datetime) -> date:
 
 
 def sight_of(person: Person | UUID, *, on: date) -> Sight:
-    """The sight that the posts of a day give (both ends inclusive). Two queries, whatever the size of the tree."""
+    """The sight that the posts of a day give (both ends inclusive). Three queries, whatever the size of the tree."""
     person_id = person if isinstance(person, UUID) else person.id
-    posts = tuple(Post.objects.on(on).filter(person_id=person_id).select_related("node"))
+    posts = _posts_on(on, person_id)
     roles = defaultdict(set)
     pairs = {(Audience.REF.value, REF), (Audience.PERSON.value, person_id), (Audience.RESTRICTED.value, person_id)}
     for organisation_id, path in _subtrees([post for post in posts if post.side == "bureau"]):
@@ -116,6 +117,14 @@ def sight_of(person: Person | UUID, *, on: date) -> Sight:
             pairs.add((Audience.SHARED.value, post.node_id))
             roles[post.node_id].add(post.role)
     return Sight(person_id, posts, frozenset(pairs), {each: frozenset(held) for each, held in roles.items()})
+
+
+def _posts_on(day: date, person_id: UUID) -> tuple[Post, ...]:
+    held = [post for post in rows.find(Post, person_id=person_id) if post.from_on <= day <= (post.to_on or day)]
+    nodes = {node.id: node for node in rows.find(Organisation, id={post.node_id for post in held})}
+    for post in held:
+        post.node = nodes[post.node_id]
+    return tuple(sorted(held, key=lambda post: (post.from_on, post.id)))
 
 
 def readers_among(persons: Mapping[UUID, Sequence[Post]], pairs: Collection[tuple[str, UUID]]) -> set[UUID]:
@@ -141,10 +150,14 @@ def _reads(post: Post, paths: Iterable[str], shared: set[UUID]) -> bool:
 def _subtrees(posts: list[Post]) -> Iterable[tuple[UUID, str]]:
     if not posts:
         return []
-    under = Q()
-    for post in posts:
-        under |= Q(path__startswith=post.node.path)
-    return Organisation.objects.filter(under).values_list("id", "path")
+    under = " OR ".join(["substr(path, 1, %s) = %s"] * len(posts))
+    with connection.cursor() as cursor:
+        paths = [post.node.path for post in posts]
+        cursor.execute(
+            f"SELECT id, path FROM safety_organisation WHERE {under}",
+            [each for path in paths for each in (len(path), path)],
+        )
+        return [(key if isinstance(key, UUID) else parsed(key), path) for key, path in cursor.fetchall()]
 
 
 class PostBackend(ModelBackend):

@@ -13,11 +13,12 @@ nothing locks a row or hashes after the bump, so numbers appear in commit order 
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -42,7 +43,7 @@ class Said(Protocol):
     chain_id: UUID | None
 
     def wire(self) -> bytes: ...
-    def readers(self) -> set[tuple[str, UUID]]: ...
+    def readers(self) -> Set[tuple[str, UUID]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,11 @@ class Work:
         wanted = sorted(set(organisations) - set(self.heads))
         if not wanted:
             return
-        found = {head.organisation_id: head for head in _locked_heads(wanted)}
+        found = {head.organisation_id: head for head in rows.find(ChainHead, organisation_id=wanted, lock=True)}
         missing = [organisation for organisation in wanted if organisation not in found]
         if missing:
             ChainHead.objects.bulk_create([ChainHead(organisation_id=each) for each in missing], ignore_conflicts=True)
-            found |= {head.organisation_id: head for head in _locked_heads(missing)}
+            found |= {head.organisation_id: head for head in rows.find(ChainHead, organisation_id=missing, lock=True)}
         self.heads |= found
 
     def body(self, said: bytes) -> BodyRef:
@@ -208,13 +209,8 @@ def snapshot() -> Iterator[None]:
 
 def clock_now() -> tuple[int, str]:
     """(last number given, epoch)."""
-    return Clock.objects.values_list("seq", "epoch").get(id=1)
-
-
-def _locked_heads(organisations: list[UUID]) -> list[ChainHead]:
-    return list(
-        ChainHead.objects.select_for_update().filter(organisation_id__in=organisations).order_by("organisation_id")
-    )
+    [clock] = rows.pick(Clock, "seq", "epoch", id=1)
+    return clock
 
 
 def _leave(work: Work) -> None:
@@ -296,6 +292,7 @@ def chain_hash(
     return hashlib.sha256(prev + msgspec.json.encode(said)).digest()
 
 
+@lru_cache(maxsize=4096)  # the moments of a batch stand in all of its changes
 def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
@@ -308,9 +305,8 @@ def _standing_index(work: Work) -> dict[tuple[str, UUID], list[tuple]]:
             wanted[collection].append(doc_id)
     standing = defaultdict(list)
     for collection, ids in wanted.items():
-        for doc_id, *row in Index.objects.filter(collection=collection, doc_id__in=ids).values_list(
-            "doc_id", "audience", "key", "created_seq"
-        ):
+        columns = ("doc_id", "audience", "key", "created_seq")
+        for doc_id, *row in rows.pick(Index, *columns, collection=collection, doc_id=ids):
             standing[collection, doc_id].append(tuple(row))
     return standing
 

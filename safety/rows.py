@@ -1,25 +1,30 @@
-"""The bulk writer of hot rows: COPY in binary on PostgreSQL, many-rowed VALUES on SQLite, both over `_meta`.
+"""The road between hot rows and the engine, in bulk and over `_meta`: COPY in binary and unnest on PostgreSQL,
+many-rowed VALUES on SQLite; and plain SELECTs by ids.
 
-Django's own bulk calls cost three to five times as much CPU a row; what they do beyond this (signals, defaults
-from the database, returning keys) nothing here needs. Rows carry their own primary keys.
+Django's own bulk calls and query sets cost three to five times as much CPU a row, and a third of a millisecond a
+query; what they do beyond this (signals, defaults from the database, returning keys, joins) nothing here needs. Rows
+carry their own primary keys.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
-from typing import Any
-from uuid import UUID
+from itertools import chain
+from operator import attrgetter, itemgetter
+from sqlite3 import Cursor
+from typing import Any, TypeVar
 
 import msgspec
 from django.db import connection
 from django.db.models import Field, Model
+from django.db.models.base import ModelState
 from psycopg.types.json import Jsonb
+
+from safety.ids import parsed
 
 CHUNK = 200  # rows a statement on SQLite; PostgreSQL takes all of a table in one
 POSTGRES_TYPES = {
     "UUIDField": "uuid",
-    "ForeignKey": "uuid",
-    "OneToOneField": "uuid",
     "CharField": "text",
     "TextField": "text",
     "DateTimeField": "timestamptz",
@@ -33,65 +38,96 @@ POSTGRES_TYPES = {
     "SmallIntegerField": "int2",
     "PositiveSmallIntegerField": "int2",
 }
+Row = TypeVar("Row", bound=Model)
+Convert = Callable[[Any], Any]
 
 
 class Plan:
-    """How the rows of one model travel on one engine: columns, types, and a converter for each value."""
+    """How the rows of one model travel on one engine: columns, types, and a converter for each value, both ways."""
 
     def __init__(self, model: type[Model], vendor: str):
-        fields = [field for field in model._meta.concrete_fields if field.get_internal_type() in POSTGRES_TYPES]
+        fields = [field for field in model._meta.concrete_fields if _kind(field) in POSTGRES_TYPES]
         left_out = set(model._meta.concrete_fields) - set(fields)
         if any(not field.primary_key for field in left_out):
             raise TypeError(f"{model.__name__}: {left_out} cannot be written in bulk")
         self.table = model._meta.db_table
         self.attributes = [field.attname for field in fields]
-        self.columns = [field.column for field in fields]
-        self.quoted = ", ".join(f'"{column}"' for column in self.columns)
-        self.types = [POSTGRES_TYPES[field.get_internal_type()] for field in fields]
-        self.length_limits = [
-            (place, field.max_length) for place, field in enumerate(fields) if field.get_internal_type() == "CharField"
-        ]
-        self.converters = [
-            (place, convert)
-            for place, convert in enumerate(_converter(field, vendor) for field in fields)
-            if convert is not None
-        ]
+        self.columns = {field.attname: field.column for field in fields}
+        self.quoted = _quoted(self.columns.values())
+        self.types = [POSTGRES_TYPES[_kind(field)] for field in fields]
+        self.writers = {field.attname: _writer(field, vendor) for field in fields}
+        self.readers = {field.attname: _reader(field, vendor) for field in fields}
         self.key = [field.column for field in model._meta.pk_fields]
+        made = {field.attname for field in fields if field.has_default() and callable(field.default)}
+        self.makers = [(field.attname, field.default) for field in fields if field.attname in made]
+        self.defaults = {field.attname: field.get_default() for field in fields if field.attname not in made}
+        self._of_instance = _taking(self.attributes)
+        self._writers = _placed(self.writers[name] for name in self.attributes)
 
     def values(self, row: Model | Sequence[Any]) -> list[Any]:
         """The row's values in column order, as the driver takes them. A tuple must already be in column order."""
-        values = list(row) if isinstance(row, tuple) else [getattr(row, name) for name in self.attributes]
-        for place, convert in self.converters:
+        values = list(row if isinstance(row, tuple) else self._of_instance(row.__dict__))
+        for place, convert in self._writers:
             if values[place] is not None:
                 values[place] = convert(values[place])
         return values
 
 
-def _converter(field: Field, vendor: str) -> Callable[[Any], Any] | None:
-    kind = field.get_internal_type()
+def _kind(field: Field) -> str:
+    """The kind of what a column holds: that of the key it points to, for a foreign key."""
+    return _kind(field.target_field) if field.is_relation else field.get_internal_type()
+
+
+def _quoted(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _taking(names: Sequence[str]) -> Callable[[dict], tuple]:
+    take = itemgetter(*names)
+    return take if len(names) > 1 else lambda values: (take(values),)
+
+
+def _placed(converters: Iterable[Convert | None]) -> list[tuple[int, Convert]]:
+    return [(place, convert) for place, convert in enumerate(converters) if convert is not None]
+
+
+def _writer(field: Field, vendor: str) -> Convert | None:
+    kind = _kind(field)
     if kind == "JSONField":
         return _json_text if vendor == "sqlite" else lambda value: Jsonb(value, dumps=_json_text)
     if vendor == "sqlite":
         return {
             "UUIDField": _hex,
-            "ForeignKey": _hex,
-            "OneToOneField": _hex,
             "DateTimeField": _utc_text,
             "DateField": date.isoformat,
         }.get(kind)
     return {"CharField": str, "TextField": str, "BinaryField": bytes}.get(kind)
 
 
+def _reader(field: Field, vendor: str) -> Convert | None:
+    kind = _kind(field)
+    if kind == "JSONField":
+        return msgspec.json.decode  # Django has PostgreSQL's driver hand jsonb over as text
+    if vendor == "postgresql":
+        return None
+    # days and truth values come as such: Django has told SQLite's driver their columns
+    return {"UUIDField": parsed, "DateTimeField": _moment}.get(kind)
+
+
+_hex = attrgetter("hex")
+
+
 def _json_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _hex(value: UUID) -> str:
-    return value.hex
-
-
+@lru_cache(maxsize=4096)  # the moment of a unit stands in most of its rows
 def _utc_text(value: datetime) -> str:
     return str(value.astimezone(UTC).replace(tzinfo=None))
+
+
+def _moment(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC)
 
 
 @lru_cache(maxsize=256)
@@ -106,7 +142,120 @@ def depth(model: type[Model]) -> int:
     return 1 + max(map(depth, targets), default=0)
 
 
-def insert(model: type[Model], rows: Iterable[Model | tuple]) -> None:
+# Reading
+
+
+def find(model: type[Row], *, lock: bool = False, **conditions: Any) -> list[Row]:
+    """Whole rows, in no order. A condition is a column by its attribute name: a set or list of values (any of them),
+    None, or one value. `lock` locks the rows in order of their primary key."""
+    plan = plan_for(model, connection.vendor)
+    return [_instance(model, plan.attributes, values) for values in _read(model, plan.attributes, conditions, lock)]
+
+
+def pick(model: type[Model], *names: str, lock: bool = False, **conditions: Any) -> list[tuple]:
+    """The named attributes of rows, as tuples; conditions as in `find`."""
+    return _read(model, names, conditions, lock)
+
+
+def pick_one(model: type[Model], name: str, **conditions: Any) -> set:
+    """One attribute of rows, each value once."""
+    return {value for (value,) in _read(model, (name,), conditions, False)}
+
+
+def _read(model: type[Model], names: Sequence[str], conditions: dict[str, Any], lock: bool) -> list[tuple]:
+    shape = tuple((name, _is_many(value), value is None) for name, value in conditions.items())
+    select = _select(model, connection.vendor, tuple(names), shape, lock)
+    if any(many and not conditions[name] for name, many, _ in shape):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(select.sql, [bind(conditions[name]) for name, bind in select.binders])
+        found = cursor.fetchall()
+    return [select.converted(values) for values in found] if select.readers else found
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | bytes)
+
+
+class Select:
+    """One SELECT: its text, what binds each condition, and what converts each value read."""
+
+    def __init__(self, model: type[Model], vendor: str, names: tuple[str, ...], shape: tuple, lock: bool):
+        plan = plan_for(model, vendor)
+        where = [_condition(plan.columns[name], many, empty, vendor) for name, many, empty in shape]
+        self.sql = f'SELECT {_quoted(plan.columns[name] for name in names)} FROM "{plan.table}"'
+        self.sql += f" WHERE {' AND '.join(where)}" if where else ""
+        if lock and vendor == "postgresql":
+            self.sql += f" ORDER BY {_quoted(plan.key)} FOR NO KEY UPDATE"
+        self.binders = [(name, _binder(plan.writers[name], many, vendor)) for name, many, empty in shape if not empty]
+        self.readers = _placed(plan.readers[name] for name in names)
+
+    def converted(self, values: tuple) -> tuple:
+        values = list(values)
+        for place, convert in self.readers:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return tuple(values)
+
+
+@lru_cache(maxsize=512)
+def _select(model: type[Model], vendor: str, names: tuple[str, ...], shape: tuple, lock: bool) -> Select:
+    return Select(model, vendor, names, shape, lock)
+
+
+def _condition(column: str, many: bool, empty: bool, vendor: str) -> str:
+    if empty:
+        return f'"{column}" IS NULL'
+    if not many:
+        return f'"{column}" = %s'
+    # one parameter whatever the number of values: the text stays the same, and its plan with it
+    return f'"{column}" = ANY(%s)' if vendor == "postgresql" else f'"{column}" IN (SELECT value FROM json_each(%s))'
+
+
+def _binder(convert: Convert | None, many: bool, vendor: str) -> Convert:
+    one = convert or (lambda value: value)
+    if not many:
+        return one
+    if vendor == "postgresql":
+        return lambda values: [one(value) for value in values]
+    return lambda values: _json_text([one(value) for value in values])
+
+
+def _instance(model: type[Row], attributes: Sequence[str], values: Sequence[Any]) -> Row:
+    row = _bare(model)
+    row.__dict__.update(zip(attributes, values, strict=True))
+    row._state.adding, row._state.db = False, "default"
+    return row
+
+
+def _bare(model: type[Row]) -> Row:
+    """A row as Django would make it, without asking each of its fields: nothing listens to a model's making here."""
+    row = model.__new__(model)
+    row._state = ModelState()
+    return row
+
+
+# Writing
+
+
+def new(model: type[Row], **values: Any) -> Row:
+    """A row to be written, by attribute names (`site_id`, never `site`); what is not named has its default.
+
+    Raises TypeError for a name that the model has not.
+    """
+    plan = plan_for(model, connection.vendor)
+    if not values.keys() <= plan.columns.keys():
+        raise TypeError(f"{model.__name__} has no {sorted(values.keys() - plan.columns.keys())}")
+    row = _bare(model)
+    row.__dict__.update(plan.defaults)
+    for name, make in plan.makers:
+        if name not in values:
+            row.__dict__[name] = make()
+    row.__dict__.update(values)
+    return row
+
+
+def insert(model: type[Model], rows: Collection[Model | tuple]) -> None:
     """Writes new rows. Raises Django's IntegrityError and OperationalError as the ORM would."""
     plan = plan_for(model, connection.vendor)
     values = [plan.values(row) for row in rows]
@@ -120,13 +269,13 @@ def insert(model: type[Model], rows: Iterable[Model | tuple]) -> None:
     _mark_stored(rows)
 
 
-def upsert(model: type[Model], rows: Iterable[Model | tuple], *, keep: frozenset[str] = frozenset()) -> None:
+def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozenset[str] = frozenset()) -> None:
     """Writes rows whole, over those with the same primary key; columns in `keep` stay as they are there."""
     plan = plan_for(model, connection.vendor)
     values = [plan.values(row) for row in rows]
     if not values:
         return
-    changing = [column for column in plan.columns if column not in plan.key and column not in keep]
+    changing = [column for column in plan.columns.values() if column not in plan.key and column not in keep]
     tail = f" ON CONFLICT ({', '.join(plan.key)}) DO UPDATE SET " + ", ".join(
         f'"{c}" = excluded."{c}"' for c in changing
     )
@@ -145,11 +294,15 @@ def _copy(cursor, plan: Plan, values: list[list]) -> None:
             for row in values:
                 copy.write_row(row)
 
-    # Django shows its execute wrappers (the guard, counters of tests) no COPY: it is shown to them here
+    _past_wrappers(cursor, run, f'COPY "{plan.table}" ({plan.quoted}) FROM STDIN (FORMAT BINARY)')
+
+
+def _past_wrappers(cursor, run: Callable, sql: str, params: Any = None) -> None:
+    """Django shows its execute wrappers (the guard, counters of tests) only what goes through its own cursor: what goes
+    straight to the driver is shown to them here."""
     for wrapper in connection.execute_wrappers:
         run = partial(wrapper, run)
-    statement = f'COPY "{plan.table}" ({plan.quoted}) FROM STDIN (FORMAT BINARY)'
-    run(statement, None, False, {"connection": connection, "cursor": cursor})
+    run(sql, params, False, {"connection": connection, "cursor": cursor})
 
 
 def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
@@ -158,7 +311,8 @@ def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
     sent = ["text" if kind == "jsonb" else kind for kind in plan.types]
     arrays = ", ".join(f"%s::{kind}[]" for kind in sent)
     taken = ", ".join(
-        f'v."{c}"::jsonb' if kind == "jsonb" else f'v."{c}"' for c, kind in zip(plan.columns, plan.types, strict=True)
+        f'v."{c}"::jsonb' if kind == "jsonb" else f'v."{c}"'
+        for c, kind in zip(plan.columns.values(), plan.types, strict=True)
     )
     parameters = [
         [value if value is None else _json_text(value.obj) for value in column] if kind == "jsonb" else list(column)
@@ -171,13 +325,19 @@ def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
 
 
 def _in_chunks(cursor, plan: Plan, values: list[list], *, tail: str) -> None:
-    one = f"({', '.join(['%s'] * len(plan.columns))})"
+    def run(sql: str, params: Any, many: bool, context: dict) -> None:
+        # Django's cursor would look through the text for its own placeholders: 20 kB of question marks a chunk
+        Cursor.execute(cursor.cursor, sql, params)
+
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]
-        cursor.execute(
-            f'INSERT INTO "{plan.table}" ({plan.quoted}) VALUES {", ".join([one] * len(chunk))}{tail}',
-            [value for row in chunk for value in row],
-        )
+        _past_wrappers(cursor, run, _many_rows(plan, len(chunk)) + tail, list(chain.from_iterable(chunk)))
+
+
+@lru_cache(maxsize=1024)
+def _many_rows(plan: Plan, rows: int) -> str:
+    one = f"({', '.join('?' * len(plan.columns))})"
+    return f'INSERT INTO "{plan.table}" ({plan.quoted}) VALUES {", ".join([one] * rows)}'
 
 
 def _mark_stored(rows: Iterable[Model | tuple]) -> None:

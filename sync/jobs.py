@@ -63,7 +63,7 @@ def _drain(person: UUID, waitings: QuerySet[Waiting], *, now: datetime) -> int:
     heard = 0
     for device, operations in by_device.items():
         batch = [each for each in map(recall, operations) if each is not None]
-        hear_batch(batch, person=person, device=device, now=now, source="drain")
+        hear_batch(batch, sight=sight_of(person, on=today(now)), device=device, now=now, source="drain")
         final = [each for each in batch if each.status not in ("deferred", "retry")]
         _tell(person, device, final, now=now)
         heard += len(final)

@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 
 from inspections.verbs import VERBS, hear, ready
 from safety import rows
-from safety.access import sight_of, today
+from safety.access import Sight, sight_of, today
 from safety.changes import BodyRef, Work, clock_now, unit
 from safety.errors import Busy, Malformed, Problem, ServerError, TooLarge
 from safety.ids import SEEDS, new_id
@@ -102,7 +102,8 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
     skew = skew_of(envelope.sent_at, now)
     batch = [_read(bytes(raw), now=now, skew=skew) for raw in envelope.ops]
     receive(batch, person=person, device=device, schema=envelope.schema, now=now)
-    hear_batch(batch, person=person, device=device, now=now)
+    sight = sight_of(person, on=today(now))
+    hear_batch(batch, sight=sight, device=device, now=now)
     seq, epoch = clock_now()
     return {
         "protocol": 1,
@@ -110,7 +111,7 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
         "seq": seq,
         "durable_seq": None,
         "server_time": now,
-        "results": answers(batch, person=person, now=now),
+        "results": answers(batch, sight=sight),
     }
 
 
@@ -196,7 +197,7 @@ def receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now:
 
 
 def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
-    known = {each.op_id: each for each in Operation.objects.filter(op_id__in=[heard.op_id for heard in batch])}
+    known = {each.op_id: each for each in rows.find(Operation, op_id=[heard.op_id for heard in batch])}
     bodies, operations = [], {}
     for heard in batch:
         digest = hashlib.sha256(heard.raw).digest()
@@ -255,8 +256,11 @@ def _erased(stored: Operation | Kept) -> bool:
     return Body.objects.filter(id=stored.body_id, erased_at__isnull=False).exists()
 
 
-def hear_batch(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str = "push") -> None:
-    """Gives each operation its verdict: those that have one keep it, the others are heard in one unit."""
+def hear_batch(batch: list[Heard], *, sight: Sight, device: UUID, now: datetime, source: str = "push") -> None:
+    """Gives each operation its verdict: those that have one keep it, the others are heard in one unit.
+
+    `sight` is the author's of today.
+    """
     _recall(batch)
     fresh = [heard for heard in batch if not heard.status]
     if not fresh:
@@ -271,9 +275,9 @@ def hear_batch(batch: list[Heard], *, person: UUID, device: UUID, now: datetime,
         if not todo:
             continue
         try:
-            _hear_together(todo, person=person, device=device, now=now, source=source)
+            _hear_together(todo, sight=sight, device=device, now=now, source=source)
         except Exception as fault:  # ours is the fault, theirs the work: it is stored, and blocks no other
-            _give_way(todo, fault, alone=attempt is not fresh, person=person)
+            _give_way(todo, fault, alone=attempt is not fresh, person=sight.person_id)
             stuck |= {_aggregate(heard) for heard in todo if heard.status}
 
 
@@ -312,7 +316,7 @@ def _recall(batch: list[Heard]) -> None:
     replayed = [heard.op_id for heard in batch if heard.replayed]
     if not replayed:
         return
-    verdicts = {verdict.op_id: verdict for verdict in Verdict.objects.filter(op_id__in=replayed)}
+    verdicts = {verdict.op_id: verdict for verdict in rows.find(Verdict, op_id=replayed)}
     for heard in batch:
         if heard.replayed and heard.op_id in verdicts:
             _take(heard, verdicts[heard.op_id])
@@ -334,19 +338,18 @@ class Recalled(Problem):
         return self.members
 
 
-def _hear_together(batch: list[Heard], *, person: UUID, device: UUID, now: datetime, source: str) -> None:
+def _hear_together(batch: list[Heard], *, sight: Sight, device: UUID, now: datetime, source: str) -> None:
     def door(organisations: frozenset[UUID]) -> None:
-        with unit(actor=person, device=device, source=source, now=now) as work:
+        with unit(actor=sight.person_id, device=device, source=source, now=now) as work:
             todo = _lock_operations(batch)
-            sight = sight_of(person, on=today(now))
-            world = World(work, sight, past=PastSights(person))
+            world = World(work, sight, past=PastSights(sight.person_id))
             sayings = [saying for heard in todo if (saying := _saying(heard, device)) is not None]
             ready(world, sayings, organisations=organisations)
             stored = _dependencies(todo)
             spoken = iter(sayings)
             outcomes = [(heard, _hear(world, heard, spoken, stored)) for heard in todo]
             hear(world)
-            _write_verdicts(work, outcomes, person=person)
+            _write_verdicts(work, outcomes, person=sight.person_id)
 
     with_locks(door)
 
@@ -354,8 +357,8 @@ def _hear_together(batch: list[Heard], *, person: UUID, device: UUID, now: datet
 def _lock_operations(batch: list[Heard]) -> list[Heard]:
     """Locks the operations by id, then reads their verdicts: of eight equal senders one goes on, seven are answered."""
     ids = sorted({heard.op_id for heard in batch})
-    list(Operation.objects.select_for_update().filter(op_id__in=ids).order_by("op_id").values_list("op_id"))
-    verdicts = {verdict.op_id: verdict for verdict in Verdict.objects.filter(op_id__in=ids)}
+    rows.pick(Operation, "op_id", op_id=ids, lock=True)
+    verdicts = {verdict.op_id: verdict for verdict in rows.find(Verdict, op_id=ids)}
     todo, seen = [], set()
     for heard in batch:
         if heard.op_id in verdicts:
@@ -364,7 +367,7 @@ def _lock_operations(batch: list[Heard]) -> list[Heard]:
             seen.add(heard.op_id)
             todo.append(heard)
     missing = {heard.body.id for heard in todo if not heard.body.hash}
-    hashes = dict(Body.objects.filter(id__in=missing).values_list("id", "hash")) if missing else {}
+    hashes = dict(rows.pick(Body, "id", "hash", id=missing))
     for heard in todo:
         if heard.body.id in hashes:
             heard.body = BodyRef(heard.body.id, bytes(hashes[heard.body.id]))
@@ -400,7 +403,7 @@ def _saying(heard: Heard, device: UUID) -> Saying | None:
 def _dependencies(batch: list[Heard]) -> dict[UUID, str]:
     """The verdicts of operations that these name in `after`."""
     named = {each for heard in batch if heard.op for each in heard.op.after}
-    return dict(Verdict.objects.filter(op_id__in=named).values_list("op_id", "status")) if named else {}
+    return dict(rows.pick(Verdict, "op_id", "status", op_id=named))
 
 
 def _hear(world: World, heard: Heard, spoken, statuses: dict[UUID, str]) -> Outcome:
@@ -452,7 +455,8 @@ def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person
             ignore_conflicts=True,
         )
         log.info("push.deferred ops=%d person=%s", len(held), person)
-    Waiting.objects.filter(op_id__in=[heard.op_id for heard, _ in decided if heard.replayed]).delete()
+    if waited := [heard.op_id for heard, _ in decided if heard.replayed]:
+        Waiting.objects.filter(op_id__in=waited).delete()
 
     def verdicts(first: int) -> list:
         new = []
@@ -477,7 +481,7 @@ def _conflict(conflict: Any) -> dict:
     }
 
 
-def answers(batch: list[Heard], *, person: UUID, now: datetime) -> list[dict]:
+def answers(batch: list[Heard], *, sight: Sight) -> list[dict]:
     """One result an operation, with the document as it stands now, if today's scope reads it."""
     by_id: dict[UUID, Heard] = {}
     for heard in batch:
@@ -486,9 +490,7 @@ def answers(batch: list[Heard], *, person: UUID, now: datetime) -> list[dict]:
             first = by_id[heard.op_id]
             heard.status, heard.seq, heard.problem, heard.replayed = first.status, first.seq, first.problem, True
     documents = current_documents(
-        {(heard.op.collection, heard.op.id) for heard in batch if heard.op and shows_document(heard)},
-        person=person,
-        now=now,
+        {(heard.op.collection, heard.op.id) for heard in batch if heard.op and shows_document(heard)}, sight=sight
     )
     return [_answer(heard, documents) for heard in batch]
 
@@ -498,17 +500,14 @@ def shows_document(heard: Heard) -> bool:
     return heard.problem is None or heard.problem.code not in ("id-taken", "op-id-reused")
 
 
-def current_documents(wanted: set[tuple[str, UUID]], *, person: UUID, now: datetime) -> dict[tuple[str, UUID], Raw]:
+def current_documents(wanted: set[tuple[str, UUID]], *, sight: Sight) -> dict[tuple[str, UUID], Raw]:
     """The newest wire form of documents that today's scope reads. One statement a collection."""
-    if not wanted:
-        return {}
-    pairs = sight_of(person, on=today(now)).pairs
     found = {}
     for collection in {each for each, _ in wanted}:
         ids = [doc_id for each, doc_id in wanted if each == collection]
-        rows_of = Index.objects.filter(collection=collection, doc_id__in=ids, deleted=False)
-        for doc_id, audience, key, wire in rows_of.values_list("doc_id", "audience", "key", "wire"):
-            if (audience, key) in pairs:
+        columns = ("doc_id", "audience", "key", "wire")
+        for doc_id, audience, key, wire in rows.pick(Index, *columns, collection=collection, doc_id=ids, deleted=False):
+            if (audience, key) in sight.pairs:
                 found[collection, doc_id] = Raw(bytes(wire))
     return found
 

@@ -10,7 +10,7 @@ from msgspec import convert
 from msgspec.json import encode as json_encode
 
 from inspections.frozen import FrozenItem, FrozenTemplate
-from inspections.models import ChecklistTemplate, TemplateVersion
+from inspections.models import ChecklistTemplate, Task, TemplateVersion
 from safety.access import today
 from safety.alerts import Urgency
 from safety.authentication import issue_token
@@ -18,6 +18,7 @@ from safety.changes import unit
 from safety.ids import new_id
 from safety.models import (
     Alert,
+    Audience,
     Device,
     DutyShift,
     Organisation,
@@ -135,6 +136,25 @@ def raise_alert(
         )
         work.say(site, "site.looked_at", body=body, urgency=urgency)
     return Alert.objects.open().get(dedupe_key=key)
+
+
+def make_task(*, site: Site, checklist: TemplateVersion, assignees: tuple = (), days: int = 7) -> Task:
+    """What somebody is to look at; due `days` from today."""
+    day = today(timezone.now())
+    task = Task(
+        id=new_id(),
+        version=checklist,
+        title="冬季食堂检查",
+        opens_on=day - timedelta(days=30),
+        due_on=day + timedelta(days=days),
+        assignees=[str(person.id) for person in assignees],
+        audience=Audience.BUREAU,
+    )
+    task.stand_at(site)
+    with unit(actor=None, source="test") as work:
+        work.lock({task.chain_id})
+        work.say(task, "task.planned", body=work.body(b"{}"), urgency=None)
+    return task
 
 
 def make_checklist(

@@ -79,7 +79,7 @@ def _write(left: list[tuple]) -> None:
     with raw.transaction(), raw.cursor() as cursor:
         for model, columns, rows in left:
             plan = plan_for(model, "postgresql")
-            types = dict(zip(plan.columns, plan.types, strict=True))
+            types = dict(zip(plan.columns.values(), plan.types, strict=True))
             names = ", ".join(f'"{column}"' for column in columns)
             with cursor.copy(f"COPY bare_{model._meta.db_table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types([types[column] for column in columns])

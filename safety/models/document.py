@@ -9,13 +9,11 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Exists, OuterRef, Q, Value
 
-from safety.ids import REF, new_id
+from safety.ids import REF, new_id, parsed
 from safety.models.change import Index
 
 if TYPE_CHECKING:
     from safety.access import Sight
-
-parsed = lru_cache(maxsize=65536)(UUID)  # the same few hundred keys at every push
 
 
 class Audience(models.TextChoices):
@@ -83,11 +81,16 @@ class Document(models.Model):
         """The finished wire form, `rev` inside, of the newest schema."""
         raise NotImplementedError
 
-    def readers(self) -> set[tuple[str, UUID]]:
+    def readers(self) -> frozenset[tuple[str, UUID]]:
         """(audience, key) of each Index row; the personal rows of named co-readers included."""
-        if self.audience == Audience.REF:
-            return {(Audience.REF.value, REF)}
-        if self.audience in (Audience.RESTRICTED, Audience.PERSON):
-            return {(str(self.audience), parsed(person)) for person in self.named}
-        rows = {(str(self.audience), parsed(key)) for key in self.keys}
-        return rows | {(Audience.PERSON.value, parsed(person)) for person in self.named}
+        return _readers(str(self.audience), tuple(self.keys), tuple(self.named))
+
+
+@lru_cache(maxsize=16384)  # asked of each document many times a push
+def _readers(audience: str, keys: tuple[str, ...], named: tuple[str, ...]) -> frozenset[tuple[str, UUID]]:
+    if audience == Audience.REF:
+        return frozenset({(audience, REF)})
+    if audience in (Audience.RESTRICTED, Audience.PERSON):
+        return frozenset((audience, parsed(person)) for person in named)
+    persons = {(Audience.PERSON.value, parsed(person)) for person in named}
+    return frozenset({(audience, parsed(key)) for key in keys} | persons)

@@ -21,14 +21,11 @@ from inspections.models import (
     RectificationItem,
     Statement,
     StatementKind,
-    Task,
     TemplateVersion,
 )
 from inspections.reading import COLLECTIONS as OF_EVIDENCE
-from safety.access import today
-from safety.changes import unit
 from safety.ids import new_id
-from safety.models import Audience, DutyShift, Index
+from safety.models import DutyShift, Index
 from safety.reading import COLLECTIONS as OF_THE_GROUND
 from sync.jobs import drain_deferred
 from tests.doors.arranged import Arranged
@@ -36,7 +33,7 @@ from tests.doors.people import make_town
 from tests.doors.table import granted, read, status, tried
 from tests.history import answer
 from tests.inspections.photographs import encoded, scene
-from tests.makers import make_checklist
+from tests.makers import make_checklist, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -135,14 +132,8 @@ class Gallery:
         return self.arranged.say(*args, **more)
 
     def _task(self):
-        day = today(timezone.now())
-        task = Task(id=new_id(), version=self.town.checklist, title="食堂检查", opens_on=day, due_on=day)
-        task.stand_at(self.town.canteen)
-        task.audience, task.assignees = Audience.BUREAU, [str(self.town.one("督学").id)]
-        with unit(actor=None, source="test") as work:
-            work.lock({task.chain_id})
-            work.say(task, "task.planned", body=work.body(b"{}"), urgency=None)
-        return task.id
+        assignees = (self.town.one("督学"),)
+        return make_task(site=self.town.canteen, checklist=self.town.checklist, assignees=assignees).id
 
     def _visits(self):
         self.ids["inspections draft"] = self.arranged.visit()
