@@ -26,8 +26,9 @@ class Shape(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is not named here is not understood, and is refused by name."""
 
 
-class Result(Shape, kw_only=True):
-    """The result group of an answer; its members only make sense together."""
+class Result(Shape, kw_only=True, omit_defaults=True):
+    """The result group of an answer; its members only make sense together. One at its default is left out of the record
+    and of the wire: thirty answers say 符合 in 17 bytes each."""
 
     value: ResultValue
     measures: dict[Annotated[str, Meta(max_length=40)], list[float] | float] = {}

@@ -371,7 +371,12 @@ def record_flags(
     `capacity`, and where they name them the `signer` and the `snapshot_sha256` that was signed. A photo that is wanted and missing is
     `missing-photo`, or `unphotographed` where a reason went into the record instead.
     """
-    flags = [flag for code, item in items.items() for flag in _item_flags(code, item, answers, photos)]
+    flags = [
+        flag
+        for code, item in items.items()
+        if code in photos or not _is_plainly_ok(item, answers.get(code))
+        for flag in _item_flags(code, item, answers, photos)
+    ]
     hands = [each for each in signatures if each.get("snapshot_sha256", "") in ("", snapshot_sha256)]
     inspectors = {(each["author"], each.get("signer", "")) for each in hands if each["capacity"] == "inspector"}
     if len(set(participants)) < 2:
@@ -422,6 +427,11 @@ def _item_flags(code: str, item: FrozenItem, answers: Mapping[str, Any], photos:
     if value == "ok" and judge_measures(item.measures, result.get("measures") or {}) is Reading.FAIL:
         flags.append(f"reading-out-of-bounds:{code}")
     return flags
+
+
+def _is_plainly_ok(item: FrozenItem, answer: Mapping[str, Any] | None) -> bool:
+    """Nearly all answers: in order, nothing measured, nothing that must be photographed."""
+    return bool(answer and answer["result"] == {"value": "ok"}) and not item.measures and item.photo != Photo.ALWAYS
 
 
 def _wants_photo(item: FrozenItem, value: str) -> bool:

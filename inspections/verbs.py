@@ -8,6 +8,7 @@ from inspections import inputs
 from inspections.actions.hazards import decide_quick_hazard
 from inspections.actions.photos import decide_photo, photo_needs
 from inspections.actions.rectification import decide_comment, decide_signature, decide_statement
+from inspections.actions.settling import settle_visits
 from inspections.actions.visits import (
     decide_create,
     decide_delete,
@@ -17,7 +18,6 @@ from inspections.actions.visits import (
     decide_submission,
     decide_submit,
     decide_void,
-    settle_visits,
 )
 from inspections.loading import LOADERS, places_in
 from inspections.models import StatementKind

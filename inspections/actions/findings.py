@@ -11,6 +11,7 @@ from inspections import fold, rules
 from inspections.loading import cure_of, neighbours, note_item
 from inspections.models import Finding, Inspection, Photo, QuickHazard, RectificationItem, Statement
 from inspections.sayings import said_by_finding
+from safety import rows
 from safety.access import today
 from safety.alerts import Urgency
 from safety.ids import new_id
@@ -59,13 +60,14 @@ def attach(
     item = world.get("rectifications", where.to) or _new_item(
         saying, proposal, where, site=site, place_key=place_key, named=named
     )
-    finding = Finding(
+    finding = rows.new(
+        Finding,
         id=new_id(),
-        item=item,
+        item_id=item.id,
         ordinal=item.next_ordinal,
-        inspection=visit,
-        quick_hazard=hazard,
-        revisit=revisit,
+        inspection_id=visit.id if visit else None,
+        quick_hazard_id=hazard.id if hazard else None,
+        revisit_id=revisit.id if revisit else None,
         item_code=proposal.item_code,
         kind=proposal.kind,
         grade=proposal.grade,
@@ -86,7 +88,8 @@ def attach(
 def _hear(world: World, item: RectificationItem, finding: Finding) -> fold.Effect:
     """What the finding does to its item."""
     cure = cure_of(world)
-    said = said_by_finding(finding, photos=photos_behind(world, finding), repeat_of=item.repeats_id)
+    photos = photos_behind(world, finding) if finding.fixed_on_spot else ()
+    said = said_by_finding(finding, photos=photos, repeat_of=item.repeats_id)
     state, effect = fold.step(cure.states.get(item.id), said)
     item.last_ordinal, item.next_ordinal = finding.ordinal, item.next_ordinal + 1
     finding.verdict = effect.verdict
@@ -116,7 +119,8 @@ def _new_item(
     place_key: str,
     named: Iterable[str],
 ) -> RectificationItem:
-    item = RectificationItem(
+    item = rows.new(
+        RectificationItem,
         id=new_id(),
         number=new_number(saying.said_at),
         item_code=proposal.item_code,

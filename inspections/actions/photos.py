@@ -10,6 +10,7 @@ from inspections.checklist import items_of
 from inspections.frozen import FrozenItem
 from inspections.loading import cure_of
 from inspections.models import ChecklistItem, Derivation, Inspection, Photo, PhotoState, QuickHazard, Statement
+from safety import rows
 from safety.errors import IdTaken, NotAllowed, Problem
 from safety.models import Audience
 from safety.verbs import Outcome, Saying, Wait, World
@@ -52,7 +53,8 @@ def decide_photo(world: World, saying: Saying) -> Outcome:
     for other in cure_of(world).photos_of[said.subject_id]:
         if (other.sha256, other.item_code, other.rendition) == (said.sha256, said.item_code, said.rendition):
             return Outcome("applied", doc=other)
-    photo = Photo(
+    photo = rows.new(
+        Photo,
         id=saying.doc_id,
         subject_collection=said.subject_collection,
         subject_id=said.subject_id,

@@ -124,7 +124,7 @@ class Inspection(OfSite):
     finished_at = models.DateTimeField("结束时间", null=True)
     header = models.JSONField("首部", default=dict)  # weather, accompanied by …: carried, not judged
     answers = models.JSONField("检查结果", default=dict)
-    field_meta = models.JSONField(default=list)  # [[sources…], {group: number of its source}]
+    field_meta = models.JSONField(default=list)  # [[sources…], {group: {code: number of its source}}]
     flags = models.JSONField("提示", default=list)
     void_reason = models.CharField("作废原因", max_length=200, blank=True)
     submitted_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+", verbose_name="提交人")

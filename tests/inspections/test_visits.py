@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from inspections.models import Conflict, Finding, Inspection, Photo, RectificationItem, Statement, Submission
-from safety.ids import new_id
+from safety.ids import new_id, visit_id
 from safety.models import Alert, Audience, Change, Index
-from tests.makers import make_checklist, make_person
+from tests.makers import make_checklist, make_person, make_task
 from tests.sync.phone import Phone
 
 pytestmark = pytest.mark.django_db
@@ -242,6 +242,20 @@ def test_colleague_from_elsewhere_tells_a_hazard_within_the_visit_and_not_beside
     results = phone.send()
     assert [result["status"] for result in results] == ["applied", "applied", "rejected"]
     assert results[2]["problem"]["code"] == "not-allowed"
+
+
+def test_second_assignee_who_starts_the_same_task_takes_part_though_nothing_was_filled_in(town):
+    task = make_task(site=town.canteen, checklist=town.checklist, assignees=[town.inspector, town.colleague])
+    said = {
+        "site_id": town.canteen.id,
+        "template_version_id": town.checklist.id,
+        "started_at": timezone.now(),
+        "task_id": task.id,
+    }
+    for phone in (Phone(town.inspector), Phone(town.colleague)):
+        phone.op("inspections", "create", said, doc_id=visit_id(task.id))
+        assert phone.send()[0]["status"] == "applied"
+    assert Inspection.objects.get(pk=visit_id(task.id)).participants == sorted(task.assignees)
 
 
 def test_visit_that_could_not_happen_ends_with_its_reason(visit):

@@ -1,0 +1,156 @@
+"""Two phones, one visit: the answers of a saying merged into those that stand, and what lost kept as a conflict."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from inspections import inputs, rules
+from inspections.actions.withheld import withhold
+from inspections.checklist import items_of
+from inspections.frozen import FrozenItem
+from inspections.models import Conflict, Inspection, InspectionState
+from safety import rows
+from safety.ids import new_id
+from safety.verbs import Saying, World
+
+GROUPS = (("result", "by"), ("note", "note_by"))  # each with where the answer says whose it is
+
+
+class Meta:
+    """Who said which group of a visit, unpacked while a unit works on it: sources, and the number of one by group name
+    and item code."""
+
+    def __init__(self, visit: Inspection):
+        self.sources, self.groups = visit.field_meta or ([], {name: {} for name, _ in GROUPS})
+        self.numbers = {tuple(source): number for number, source in enumerate(self.sources)}
+
+    def get(self, name: str, code: str) -> rules.GroupMeta | None:
+        number = self.groups[name].get(code)
+        return None if number is None else msgspec.convert(self.sources[number], rules.GroupMeta)
+
+    def set(self, name: str, code: str, meta: rules.GroupMeta) -> None:
+        self.groups[name][code] = self._number_of(meta)
+
+    def _number_of(self, meta: rules.GroupMeta) -> int:
+        source = msgspec.to_builtins(meta)
+        number = self.numbers.get(tuple(source))
+        if number is None:
+            number = self.numbers[tuple(source)] = len(self.sources)
+            self.sources.append(source)
+        return number
+
+    def packed(self) -> list:
+        return [self.sources, self.groups]
+
+    def speakers(self) -> list[list]:
+        """The sources of what stands; who made the visit and filled in nothing said nothing."""
+        return [self.sources[number] for number in {n for codes in self.groups.values() for n in codes.values()}]
+
+
+def merge_answers(
+    world: World, saying: Saying, visit: Inspection, patches: dict[str, inputs.AnswerPatch]
+) -> tuple[bool, list[Conflict]]:
+    """Merges each touched group; gives whether an answer moved, and the conflicts that it wrote.
+
+    Every code is of the checklist.
+    """
+    items = items_of(world, visit)
+    patches = withhold(world, saying, visit, items, patches)
+    merge, conflicts = Merge(world, saying, visit, items), []
+    for code, said in msgspec.to_builtins(patches).items():
+        for group, merged in merge.answer(code, said):
+            conflicts.append(_conflict(world, saying, visit, group, merged))
+    if merge.moved:
+        visit.field_meta = merge.meta.packed()
+    return merge.moved, conflicts
+
+
+class Merge:
+    """The three-way merge of one saying into one visit's answers."""
+
+    def __init__(self, world: World, saying: Saying, visit: Inspection, items: dict[str, FrozenItem]):
+        self.world, self.saying, self.visit, self.items = world, saying, visit, items
+        self.late = visit.state == InspectionState.SUBMITTED
+        self.moved = False
+
+    @cached_property
+    def meta(self) -> Meta:
+        return Meta(self.visit)
+
+    @cached_property
+    def mine(self) -> rules.GroupMeta:
+        return source_of(self.world, self.saying, self.visit)
+
+    def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
+        """Merges the groups of one answer that were said; yields those in which something lost."""
+        answer = self.visit.answers.get(code) or {"result": None, "note": ""}
+        for name, by in GROUPS:
+            if name not in said or answer[name] == said[name]:
+                continue
+            if by not in answer:  # nobody has said this group yet
+                self._stand(code, answer, name, by, said[name], self.mine)
+                continue
+            meta = self.meta.get(name, code)
+            merged = self._group(code, name, answer[name], said[name], meta)
+            if merged.meta is not meta:
+                self._stand(code, answer, name, by, merged.value, merged.meta)
+            if merged.lost is not None:
+                yield f"answers.{code}.{name}", merged
+
+    def _stand(self, code: str, answer: dict, name: str, by: str, value: Any, meta: rules.GroupMeta) -> None:
+        self.meta.set(name, code, meta)
+        answer[name], answer[by] = value, str(meta.by)
+        if self.late:
+            answer["late"] = True
+        self.visit.answers[code] = answer
+        self.moved = True
+
+    def _group(self, code: str, name: str, current, incoming, meta: rules.GroupMeta | None) -> rules.Merged:
+        if meta is None:
+            return rules.Merged(incoming, self.mine)
+        return rules.merge_group(
+            name,
+            current=current,
+            meta=meta,
+            incoming=incoming,
+            mine=self.mine,
+            base_rev=self.saying.base_rev,
+            default=rules.default_grade(self.items[code]),
+        )
+
+
+def source_of(world: World, saying: Saying, visit: Inspection) -> rules.GroupMeta:
+    """Who says what this saying changes in a visit."""
+    return rules.GroupMeta(
+        rev=visit.rev + 1,
+        by=world.work.actor,
+        device=saying.device,
+        op_id=saying.op_id,
+        hlc=rules.effective_hlc(saying.hlc, said_at=saying.said_at, received_at=world.work.now),
+    )
+
+
+def _conflict(world: World, saying: Saying, visit: Inspection, group: str, merged: rules.Merged) -> Conflict:
+    conflict = rows.new(
+        Conflict,
+        id=new_id(),
+        target_collection=visit.collection,
+        target_id=visit.id,
+        group=group,
+        kept=merged.value,
+        lost=merged.lost.value,
+        kept_by=merged.meta.by if merged.meta else None,
+        lost_by=merged.lost.meta.by,
+        lost_op_id=merged.lost.meta.op_id,
+        lost_at=saying.said_at,
+        site_id=visit.site_id,
+        unit_id=visit.unit_id,
+        audience=visit.audience,
+        keys=visit.keys,
+        named=visit.named,
+    )
+    world.put("conflicts", conflict)
+    world.say(conflict, "conflict.found", saying, urgency=None)
+    return conflict
