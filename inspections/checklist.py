@@ -16,7 +16,9 @@ def items_of(world: World, visit: Inspection) -> dict[str, FrozenItem]:
 
 def items_in(version: TemplateVersion) -> dict[str, FrozenItem]:
     """The items of a version by code, those that may be chosen besides included."""
-    return _decoded(version.sha256, bytes(version.content))
+    if not hasattr(version, "decoded_items"):  # the row is asked at every operation of a unit
+        version.decoded_items = _decoded(version.sha256, bytes(version.content))
+    return version.decoded_items
 
 
 @lru_cache(maxsize=256)

@@ -345,7 +345,7 @@ def _write_index(work: Work, rendered: dict, standing: dict, seqs: dict) -> None
         seq, rows_before = seqs[key], standing.get(key, [])
         created_seq = min((row[2] for row in rows_before), default=seq)
         before = {row[:2] for row in rows_before}
-        for audience, reader in sorted(readers, key=str):
+        for audience, reader in sorted(readers, key=str) if len(readers) > 1 else readers:
             row = (
                 collection,
                 doc_id,

@@ -1,6 +1,8 @@
 """Identifiers: UUIDv7 for what is made here (near in time, near in the index), UUIDv5 for what two sides must agree on."""
 
+from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
@@ -10,6 +12,11 @@ SEEDS = UUID("6f2d5b0a-53a1-5c0e-9a57-1c9d3f0b7e21")  # namespace of what seeds 
 VISITS = UUID("b7a1f6de-7a56-5b1f-8a0e-2f41c9d5a0c3")  # namespace of the one visit that a task asks for
 
 parsed = lru_cache(maxsize=65536)(UUID)  # the same few hundred keys at every push
+
+
+def in_order(ids: Iterable[UUID]) -> list[UUID]:
+    """Ids as both engines order them; for locks. (UUIDs compare in Python, integers in C.)"""
+    return sorted(ids, key=attrgetter("int"))
 
 
 def new_id() -> UUID:

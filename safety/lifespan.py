@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from django.urls import resolve
 from django.utils.module_loading import import_string
 
-from safety import checks, ring
+from safety import checks, heap, ring
 from safety.changes import clock_now
 from safety.models import Clock
 from safety.threads import in_thread
@@ -86,6 +86,7 @@ async def sound_settings() -> AsyncIterator[None]:
 async def warmed_up() -> AsyncIterator[None]:
     """Addresses and their views are loaded before anybody calls: the first hazard of the day must not pay for it."""
     await asyncio.to_thread(resolve, "/api/v1/auth/me")
+    heap.settle()
     yield
 
 

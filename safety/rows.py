@@ -54,13 +54,11 @@ class Plan:
         self.attributes = [field.attname for field in fields]
         self.columns = {field.attname: field.column for field in fields}
         self.quoted = _quoted(self.columns.values())
+        self.insertion = f'INSERT INTO "{self.table}" ({self.quoted})'
         self.types = [POSTGRES_TYPES[_kind(field)] for field in fields]
         self.writers = {field.attname: _writer(field, vendor) for field in fields}
         self.readers = {field.attname: _reader(field, vendor) for field in fields}
         self.key = [field.column for field in model._meta.pk_fields]
-        made = {field.attname for field in fields if field.has_default() and callable(field.default)}
-        self.makers = [(field.attname, field.default) for field in fields if field.attname in made]
-        self.defaults = {field.attname: field.get_default() for field in fields if field.attname not in made}
         self._of_instance = _taking(self.attributes)
         self._writers = _placed(self.writers[name] for name in self.attributes)
 
@@ -243,24 +241,33 @@ def new(model: type[Row], **values: Any) -> Row:
 
     Raises TypeError for a name that the model has not.
     """
-    plan = plan_for(model, connection.vendor)
-    if not values.keys() <= plan.columns.keys():
-        raise TypeError(f"{model.__name__} has no {sorted(values.keys() - plan.columns.keys())}")
+    defaults, makers = _defaults(model)
     row = _bare(model)
-    row.__dict__.update(plan.defaults)
-    for name, make in plan.makers:
-        if name not in values:
-            row.__dict__[name] = make()
+    row.__dict__.update(defaults)
     row.__dict__.update(values)
+    for name, make in makers:
+        if row.__dict__[name] is None:
+            row.__dict__[name] = make()
+    if len(row.__dict__) > len(defaults) + 1:
+        raise TypeError(f"{model.__name__} has no {sorted(values.keys() - defaults.keys())}")
     return row
+
+
+@lru_cache(maxsize=256)
+def _defaults(model: type[Model]) -> tuple[dict[str, Any], list[tuple[str, Callable]]]:
+    """Values by attribute name, and what makes those that are made anew for each row; these are None in the former."""
+    fields = [field for field in model._meta.concrete_fields if field.concrete and field.column]
+    makers = {field.attname: field.default for field in fields if field.has_default() and callable(field.default)}
+    plain = {field.attname: None if field.attname in makers else field.get_default() for field in fields}
+    return plain, [*makers.items()]
 
 
 def insert(model: type[Model], rows: Collection[Model | tuple]) -> None:
     """Writes new rows. Raises Django's IntegrityError and OperationalError as the ORM would."""
+    if not rows:
+        return
     plan = plan_for(model, connection.vendor)
     values = [plan.values(row) for row in rows]
-    if not values:
-        return
     with connection.wrap_database_errors, connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             _copy(cursor, plan, values)
@@ -271,10 +278,10 @@ def insert(model: type[Model], rows: Collection[Model | tuple]) -> None:
 
 def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozenset[str] = frozenset()) -> None:
     """Writes rows whole, over those with the same primary key; columns in `keep` stay as they are there."""
+    if not rows:
+        return
     plan = plan_for(model, connection.vendor)
     values = [plan.values(row) for row in rows]
-    if not values:
-        return
     changing = [column for column in plan.columns.values() if column not in plan.key and column not in keep]
     tail = f" ON CONFLICT ({', '.join(plan.key)}) DO UPDATE SET " + ", ".join(
         f'"{c}" = excluded."{c}"' for c in changing
@@ -297,12 +304,12 @@ def _copy(cursor, plan: Plan, values: list[list]) -> None:
     _past_wrappers(cursor, run, f'COPY "{plan.table}" ({plan.quoted}) FROM STDIN (FORMAT BINARY)')
 
 
-def _past_wrappers(cursor, run: Callable, sql: str, params: Any = None) -> None:
+def _past_wrappers(cursor, run: Callable, head: str) -> None:
     """Django shows its execute wrappers (the guard, counters of tests) only what goes through its own cursor: what goes
-    straight to the driver is shown to them here."""
-    for wrapper in connection.execute_wrappers:
+    straight to the driver is shown to them here, by its head."""
+    for wrapper in cursor.db.execute_wrappers:
         run = partial(wrapper, run)
-    run(sql, params, False, {"connection": connection, "cursor": cursor})
+    run(head, None, False, {"connection": cursor.db, "cursor": cursor})
 
 
 def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
@@ -319,25 +326,25 @@ def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
         for column, kind in zip(columns, plan.types, strict=True)
     ]
     cursor.execute(
-        f'INSERT INTO "{plan.table}" ({plan.quoted}) SELECT {taken} FROM unnest({arrays}) AS v({plan.quoted}){tail}',
+        f"{plan.insertion} SELECT {taken} FROM unnest({arrays}) AS v({plan.quoted}){tail}",
         parameters,
     )
 
 
 def _in_chunks(cursor, plan: Plan, values: list[list], *, tail: str) -> None:
-    def run(sql: str, params: Any, many: bool, context: dict) -> None:
+    def run(head: str, params: Any, many: bool, context: dict) -> None:
         # Django's cursor would look through the text for its own placeholders: 20 kB of question marks a chunk
-        Cursor.execute(cursor.cursor, sql, params)
+        Cursor.execute(cursor.cursor, _many_rows(plan, len(chunk)) + tail, list(chain.from_iterable(chunk)))
 
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]
-        _past_wrappers(cursor, run, _many_rows(plan, len(chunk)) + tail, list(chain.from_iterable(chunk)))
+        _past_wrappers(cursor, run, plan.insertion)
 
 
 @lru_cache(maxsize=1024)
 def _many_rows(plan: Plan, rows: int) -> str:
     one = f"({', '.join('?' * len(plan.columns))})"
-    return f'INSERT INTO "{plan.table}" ({plan.quoted}) VALUES {", ".join([one] * rows)}'
+    return f"{plan.insertion} VALUES {', '.join([one] * rows)}"
 
 
 def _mark_stored(rows: Iterable[Model | tuple]) -> None:

@@ -22,7 +22,7 @@ from safety import rows
 from safety.access import Sight, sight_of, today
 from safety.changes import BodyRef, Work, clock_now, unit
 from safety.errors import Busy, Malformed, Problem, ServerError, TooLarge
-from safety.ids import SEEDS, new_id
+from safety.ids import SEEDS, in_order, new_id
 from safety.models import Body, Index
 from safety.scopes import PastSights
 from safety.verbs import Outcome, Saying, World, decide, with_locks
@@ -198,14 +198,14 @@ def receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now:
 
 def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now: datetime) -> None:
     known = {each.op_id: each for each in rows.find(Operation, op_id=[heard.op_id for heard in batch])}
-    bodies, operations = [], {}
-    for heard in batch:
+    bodies, operations, salts = [], {}, secrets.token_bytes(16 * len(batch))
+    for place, heard in enumerate(batch):
         digest = hashlib.sha256(heard.raw).digest()
         stored = known.get(heard.op_id) or operations.get(heard.op_id)
         if stored is not None:
             _recognise(heard, stored, digest, person=person)
             continue
-        salt, body_id = secrets.token_bytes(16), new_id()
+        salt, body_id = salts[16 * place : 16 * place + 16], new_id()
         body_hash = hashlib.sha256(salt + heard.raw).digest()
         heard.body = BodyRef(body_id, body_hash)
         bodies.append((body_id, salt, heard.raw, body_hash, None))
@@ -227,7 +227,7 @@ def _receive(batch: list[Heard], *, person: UUID, device: UUID, schema: int, now
     with transaction.atomic(durable=True):
         rows.insert(Body, bodies)
         # in order of id: two senders of the same, one backwards, would lock each other out
-        rows.insert(Operation, sorted(operations.values()))
+        rows.insert(Operation, [operations[each] for each in in_order(operations)])
 
 
 class OpIdReused(Problem):
@@ -356,7 +356,7 @@ def _hear_together(batch: list[Heard], *, sight: Sight, device: UUID, now: datet
 
 def _lock_operations(batch: list[Heard]) -> list[Heard]:
     """Locks the operations by id, then reads their verdicts: of eight equal senders one goes on, seven are answered."""
-    ids = sorted({heard.op_id for heard in batch})
+    ids = in_order({heard.op_id for heard in batch})
     rows.pick(Operation, "op_id", op_id=ids, lock=True)
     verdicts = {verdict.op_id: verdict for verdict in rows.find(Verdict, op_id=ids)}
     todo, seen = [], set()

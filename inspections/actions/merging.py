@@ -24,6 +24,7 @@ class Meta:
 
     def __init__(self, visit: Inspection):
         self.sources, self.groups = visit.field_meta or ([], {name: {} for name, _ in GROUPS})
+        self.last: rules.GroupMeta | None = None
         self.numbers = {tuple(source): number for number, source in enumerate(self.sources)}
 
     def get(self, name: str, code: str) -> rules.GroupMeta | None:
@@ -31,7 +32,9 @@ class Meta:
         return None if number is None else msgspec.convert(self.sources[number], rules.GroupMeta)
 
     def set(self, name: str, code: str, meta: rules.GroupMeta) -> None:
-        self.groups[name][code] = self._number_of(meta)
+        if meta is not self.last:  # one saying sets many
+            self.last, self.number = meta, self._number_of(meta)
+        self.groups[name][code] = self.number
 
     def _number_of(self, meta: rules.GroupMeta) -> int:
         source = msgspec.to_builtins(meta)
@@ -83,6 +86,10 @@ class Merge:
     def mine(self) -> rules.GroupMeta:
         return source_of(self.world, self.saying, self.visit)
 
+    @cached_property
+    def author(self) -> str:
+        return str(self.mine.by)
+
     def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
         """Merges the groups of one answer that were said; yields those in which something lost."""
         answer = self.visit.answers.get(code) or {"result": None, "note": ""}
@@ -101,7 +108,7 @@ class Merge:
 
     def _stand(self, code: str, answer: dict, name: str, by: str, value: Any, meta: rules.GroupMeta) -> None:
         self.meta.set(name, code, meta)
-        answer[name], answer[by] = value, str(meta.by)
+        answer[name], answer[by] = value, self.author if meta is self.mine else str(meta.by)
         if self.late:
             answer["late"] = True
         self.visit.answers[code] = answer
