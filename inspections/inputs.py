@@ -53,6 +53,8 @@ class AnswerPatch(Shape, kw_only=True):
 
     def spoken(self) -> "AnswerPatch":
         """Without what only the server says."""
+        if self.result is not None and self.by is self.note_by is self.late is UNSET:
+            return self
         result = UNSET if self.result is None else self.result
         return AnswerPatch(result=result, note=self.note)
 

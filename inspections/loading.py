@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 from inspections import fold
@@ -25,7 +27,7 @@ from inspections.models import (
     Task,
     TemplateVersion,
 )
-from inspections.rules import normalise_place
+from inspections.rules import FOUND, normalise_place
 from inspections.sayings import said_by_finding, said_by_statement
 from safety import rows
 from safety.access import today
@@ -103,45 +105,50 @@ def _load_places(world: World, keys: set[PlaceKey]) -> Iterator[Need]:
     What only named persons may read stands alone: nothing attaches to it, nothing points to it.
     """
     cure = cure_of(world)
-    closed = rows.pick(RectificationItem, *NEIGHBOUR, "closed_at", "audience", state=ItemState.CLOSED, **_at(keys))
-    blank = {key for key in keys if not key[2]}
-    anywhere = {name: said for name, said in _at(blank).items() if name != "place_key"}
-    meant = rows.pick(RectificationItem, *NEIGHBOUR, "found_on", "audience", state=OPEN, **anywhere) if blank else []
-    for *row, _, audience in (*_oldest_first(closed), *_oldest_first(meant)):
-        if audience != Audience.RESTRICTED:
-            _note(cure, *row)
-    items = rows.find(RectificationItem, state=OPEN, **_at(keys))
-    for item in sorted(items, key=lambda each: (each.found_on, each.id)):
-        if (item.site_id, item.item_code, item.place_key) in keys and item.audience != Audience.RESTRICTED:
-            world.put("rectifications", item)
-            note_item(world, item)
-            yield ("rectification_history", item.id)
+    there = _items_at(("site_id", "item_code", "place_key"), {key for key in keys if key[2]})
+    meant = _items_at(("site_id", "item_code"), {key[:2] for key in keys if not key[2]})
+    closed = sorted((item for item in there if item.state == ItemState.CLOSED), key=attrgetter("closed_at", "id"))
+    for item in (*closed, *sorted((item for item in meant if item.state in OPEN), key=attrgetter("found_on", "id"))):
+        _note(cure, item)
+    still_open = rows.find(RectificationItem, id={item.id for item in there if item.state in OPEN})
+    for item in sorted(still_open, key=attrgetter("found_on", "id")):
+        world.put("rectifications", item)
+        note_item(world, item)
+        yield ("rectification_history", item.id)
 
 
-NEIGHBOUR = ("id", "site_id", "item_code", "place_key", "state")
+class AtPlace(NamedTuple):
+    """What must be known of an item to say whether a finding belongs to it."""
+
+    id: UUID
+    site_id: UUID
+    item_code: str
+    place_key: str
+    state: str
+    found_on: date
+    closed_at: datetime | None
+    audience: str
+
+
 OPEN = {state.value for state in ItemState} - {state.value for state in ENDED}
 
 
-def _at(keys: set[PlaceKey]) -> dict[str, set]:
-    sites, codes, places = zip(*keys, strict=True) if keys else ((), (), ())
-    return {"site_id": {*sites}, "item_code": {*codes}, "place_key": {*filter(None, places)}}
+def _items_at(attributes: tuple[str, ...], keys: set[tuple]) -> list[AtPlace]:
+    found = map(AtPlace._make, rows.pick_at(RectificationItem, *AtPlace._fields, at=attributes, keys=keys))
+    return [item for item in found if item.audience != Audience.RESTRICTED]
 
 
-def _oldest_first(neighbours: list[tuple]) -> list[tuple]:
-    return sorted(neighbours, key=lambda row: (row[-2], row[0]))
-
-
-def _note(cure: Cure, item_id: UUID, site_id: UUID, code: str, place_key: str, state: str) -> None:
-    there, now = cure.at[site_id, code], fold.Neighbour(item_id, place_key, fold.State(state))
-    if item_id in there and there[item_id].is_open and not now.is_open:
-        del there[item_id]  # what ended last is the newest of those that ended
-    there[item_id] = now
+def _note(cure: Cure, item: AtPlace | RectificationItem) -> None:
+    there, now = cure.at[item.site_id, item.item_code], fold.Neighbour(item.id, item.place_key, fold.State(item.state))
+    if item.id in there and there[item.id].is_open and not now.is_open:
+        del there[item.id]  # what ended last is the newest of those that ended
+    there[item.id] = now
 
 
 def note_item(world: World, item: RectificationItem) -> None:
     """Files an item under its site and checklist item as it stands now: the next finding there goes by it."""
     if item.audience != Audience.RESTRICTED:
-        _note(cure_of(world), item.id, item.site_id, item.item_code, item.place_key, item.state)
+        _note(cure_of(world), item)
 
 
 def neighbours(world: World, site_id: UUID, code: str) -> list[fold.Neighbour]:
@@ -152,14 +159,11 @@ def neighbours(world: World, site_id: UUID, code: str) -> list[fold.Neighbour]:
 def places_in(site_id: UUID, answers: dict) -> Iterator[Need]:
     """The places at which these answers (structs or stored) say that something is not in order."""
     for code, answer in answers.items():
-        result = answer.get("result") if isinstance(answer, dict) else (answer.result or None)
-        if not result:
-            continue
-        value, where = (
-            (result["value"], result.get("place", "")) if isinstance(result, dict) else (result.value, result.place)
-        )
-        if value in ("fail", "fixed"):
-            yield ("places", (site_id, code, normalise_place(where)))
+        stored = isinstance(answer, dict)
+        result = answer["result"] if stored else answer.result
+        if result and (result["value"] if stored else result.value) in FOUND:
+            place = result.get("place", "") if stored else result.place
+            yield ("places", (site_id, code, normalise_place(place)))
 
 
 def _load_items(world: World, ids: set[UUID]) -> Iterator[Need]:

@@ -28,8 +28,13 @@ from safety.verbs import Need, Saying, Verb, World, needs_of, prepare
 
 def ready(world: World, sayings: Sequence[Saying], *, organisations: Iterable[UUID]) -> None:
     """Locks and loads what these sayings need. Raises MoreToLock."""
-    world.store["said"] = answers_said(sayings)
-    prepare(world, LOADERS, needs_of(VERBS, sayings), organisations=organisations)
+    world.store["said"] = said = answers_said(sayings)
+    needs = needs_of(VERBS, sayings)
+    for saying in sayings:
+        if isinstance(saying.input, inputs.CreateInspection):  # not there to be loaded, nor its later answers with it
+            for answers in said[saying.doc_id]:
+                needs["places"].update(place for _, place in places_in(saying.input.site_id, answers))
+    prepare(world, LOADERS, needs, organisations=organisations)
 
 
 def hear(world: World) -> None:
@@ -68,7 +73,6 @@ def _creates_visit(doc_id: UUID, said: inputs.CreateInspection) -> list[Need]:
     return [
         ("inspections", doc_id),
         ("sites", said.site_id),
-        *places_in(said.site_id, said.answers),
         ("versions", said.template_version_id),
         ("tasks", said.task_id),
     ]

@@ -169,6 +169,10 @@ class Work:
             self.urgencies.append(urgency)
         return entry
 
+    def has_made(self, doc: Said) -> bool:
+        """Whether the document is this unit's own, not written yet."""
+        return (doc.collection, doc.id) in self.fresh
+
     def also(self, make_rows: Callable[[int], Iterable[tuple[type[Model], list]]]) -> None:
         """Rows that need the numbers: called with the first number after the bump, gives (model, new rows)."""
         self.after.append(make_rows)

@@ -160,6 +160,20 @@ def pick_one(model: type[Model], name: str, **conditions: Any) -> set:
     return {value for (value,) in _read(model, (name,), conditions, False)}
 
 
+def pick_at(model: type[Model], *names: str, at: tuple[str, ...], keys: Collection[tuple]) -> list[tuple]:
+    """The named attributes of the rows whose attributes `at` together are one of these keys (ids and text).
+
+    A condition each would have the engine try every value of one with every value of the others.
+    """
+    if not keys:
+        return []
+    select = _select_at(model, connection.vendor, names, at)
+    with connection.cursor() as cursor:
+        cursor.execute(select.sql, select.bound(keys))
+        found = cursor.fetchall()
+    return [select.converted(values) for values in found]
+
+
 def _read(model: type[Model], names: Sequence[str], conditions: dict[str, Any], lock: bool) -> list[tuple]:
     shape = tuple((name, _is_many(value), value is None) for name, value in conditions.items())
     select = _select(model, connection.vendor, tuple(names), shape, lock)
@@ -175,17 +189,10 @@ def _is_many(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str | bytes)
 
 
-class Select:
-    """One SELECT: its text, what binds each condition, and what converts each value read."""
+class Reader:
+    """What converts each value read."""
 
-    def __init__(self, model: type[Model], vendor: str, names: tuple[str, ...], shape: tuple, lock: bool):
-        plan = plan_for(model, vendor)
-        where = [_condition(plan.columns[name], many, empty, vendor) for name, many, empty in shape]
-        self.sql = f'SELECT {_quoted(plan.columns[name] for name in names)} FROM "{plan.table}"'
-        self.sql += f" WHERE {' AND '.join(where)}" if where else ""
-        if lock and vendor == "postgresql":
-            self.sql += f" ORDER BY {_quoted(plan.key)} FOR NO KEY UPDATE"
-        self.binders = [(name, _binder(plan.writers[name], many, vendor)) for name, many, empty in shape if not empty]
+    def __init__(self, plan: Plan, names: Sequence[str]):
         self.readers = _placed(plan.readers[name] for name in names)
 
     def converted(self, values: tuple) -> tuple:
@@ -196,9 +203,53 @@ class Select:
         return tuple(values)
 
 
+class Select(Reader):
+    """One SELECT: its text, and what binds each condition."""
+
+    def __init__(self, model: type[Model], vendor: str, names: tuple[str, ...], shape: tuple, lock: bool):
+        plan = plan_for(model, vendor)
+        super().__init__(plan, names)
+        where = [_condition(plan.columns[name], many, empty, vendor) for name, many, empty in shape]
+        self.sql = f'SELECT {_quoted(plan.columns[name] for name in names)} FROM "{plan.table}"'
+        self.sql += f" WHERE {' AND '.join(where)}" if where else ""
+        if lock and vendor == "postgresql":
+            self.sql += f" ORDER BY {_quoted(plan.key)} FOR NO KEY UPDATE"
+        self.binders = [(name, _binder(plan.writers[name], many, vendor)) for name, many, empty in shape if not empty]
+
+
+class SelectAt(Reader):
+    """One SELECT by keys of several columns: they are a table of their own, walked first."""
+
+    def __init__(self, model: type[Model], vendor: str, names: tuple[str, ...], at: tuple[str, ...]):
+        plan = plan_for(model, vendor)
+        super().__init__(plan, names)
+        self.vendor, self.writers = vendor, [plan.writers[name] or str for name in at]
+        columns = [plan.columns[name] for name in at]
+        if vendor == "postgresql":
+            types = dict(zip(plan.attributes, plan.types, strict=True))
+            told = ", ".join(f"%s::{types[name]}[]" for name in at)
+            keys, parts = f"unnest({told}) AS k({_quoted(columns)})", [f'k."{column}"' for column in columns]
+        else:
+            keys, parts = "json_each(%s) AS k", [f"json_extract(k.value, '$[{n}]')" for n in range(len(at))]
+        met = " AND ".join(f't."{column}" = {part}' for column, part in zip(columns, parts, strict=True))
+        wanted = ", ".join(f't."{plan.columns[name]}"' for name in names)
+        self.sql = f'SELECT {wanted} FROM {keys} CROSS JOIN "{plan.table}" AS t WHERE {met}'
+
+    def bound(self, keys: Collection[tuple]) -> list:
+        if self.vendor == "postgresql":
+            return [list(column) for column in zip(*keys, strict=True)]
+        told = [[convert(part) for convert, part in zip(self.writers, key, strict=True)] for key in keys]
+        return [_json_text(told)]
+
+
 @lru_cache(maxsize=512)
 def _select(model: type[Model], vendor: str, names: tuple[str, ...], shape: tuple, lock: bool) -> Select:
     return Select(model, vendor, names, shape, lock)
+
+
+@lru_cache(maxsize=64)
+def _select_at(model: type[Model], vendor: str, names: tuple[str, ...], at: tuple[str, ...]) -> SelectAt:
+    return SelectAt(model, vendor, names, at)
 
 
 def _condition(column: str, many: bool, empty: bool, vendor: str) -> str:

@@ -16,6 +16,7 @@ from safety.ids import new_id
 from safety.verbs import Saying, World
 
 GROUPS = (("result", "by"), ("note", "note_by"))  # each with where the answer says whose it is
+NOBODYS = {"result": None, "note": ""}
 
 
 class Meta:
@@ -63,6 +64,8 @@ def merge_answers(
     patches = withhold(world, saying, visit, items, patches)
     merge, conflicts = Merge(world, saying, visit, items), []
     for code, said in msgspec.to_builtins(patches).items():
+        if said.items() <= visit.answers.get(code, NOBODYS).items():
+            continue  # a submit repeats what its patches have said
         for group, merged in merge.answer(code, said):
             conflicts.append(_conflict(world, saying, visit, group, merged))
     if merge.moved:
@@ -92,7 +95,7 @@ class Merge:
 
     def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
         """Merges the groups of one answer that were said; yields those in which something lost."""
-        answer = self.visit.answers.get(code) or {"result": None, "note": ""}
+        answer = self.visit.answers.get(code) or {**NOBODYS}
         for name, by in GROUPS:
             if name not in said or answer[name] == said[name]:
                 continue

@@ -86,16 +86,20 @@ def _settle(world: World, saying: Saying, visit: Inspection) -> None:
 
 def _proposals(world: World, visit: Inspection, items: dict[str, FrozenItem]) -> list[Proposal]:
     """What the answers say is not in order, and what lost a merge at another place: it is a finding of its own."""
-    said = [(code, answer.get("result"), answer.get("note", "")) for code, answer in visit.answers.items()]
+    said = [
+        (code, answer["result"], answer["note"])
+        for code, answer in visit.answers.items()
+        if answer["result"] and answer["result"]["value"] in rules.FOUND
+    ]
     for conflict in world.rows["conflicts"].values():
         open_here = conflict.target_id == visit.id and conflict.resolved_at is None
         if open_here and conflict.group.endswith(".result") and _of_two_places(conflict):
             said.append((conflict.group.split(".")[1], conflict.lost, ""))
-    proposals = []
-    for code, result, note in said:
-        if result is not None and result["value"] in ("fail", "fixed"):
-            proposals.append(_proposal(world, visit, items[code], result, note))
-    return proposals
+    return [
+        _proposal(world, visit, items[code], result, note)
+        for code, result, note in said
+        if result["value"] in rules.FOUND
+    ]
 
 
 def _of_two_places(conflict: Conflict) -> bool:

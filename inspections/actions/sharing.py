@@ -45,7 +45,7 @@ def share(world: World, document: Document) -> None:
     """Opens a document of the bureau to the school."""
     if document.audience == Audience.BUREAU and is_for_the_school(document):
         document.audience = Audience.SHARED
-        world.work.say(document, "scope.moved", body=None, urgency=None)
+        _move(world, document)
 
 
 def let_read(world: World, document: Document, persons: Iterable[str]) -> None:
@@ -53,6 +53,12 @@ def let_read(world: World, document: Document, persons: Iterable[str]) -> None:
     more = {*persons} - {*document.named}
     if more:
         document.named = sorted({*document.named, *more})
+        _move(world, document)
+
+
+def _move(world: World, document: Document) -> None:
+    """Nothing is said of a document that this unit itself has made: nobody has read it under what it was before."""
+    if not world.work.has_made(document):
         world.work.say(document, "scope.moved", body=None, urgency=None)
 
 

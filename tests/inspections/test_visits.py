@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -291,6 +292,22 @@ def test_same_place_found_again_attaches_to_the_open_item_and_wakes_nobody_twice
     visit.one.send()
     assert (RectificationItem.objects.count(), Finding.objects.count()) == (1, 2)
     assert Alert.objects.get().occurrences == 2
+
+
+def test_place_found_again_by_a_later_word_of_a_new_visit_attaches_without_a_second_try(town, visit, caplog):
+    patch(visit.one, visit, "ST-21", value="fail", place="冷库 1")
+    said = {
+        "site_id": town.canteen.id,
+        "template_version_id": town.checklist.id,
+        "started_at": timezone.now(),
+    }
+    again = visit.one.op("inspections", "create", said)
+    answer = {"result": {"value": "fail", "place": "冷库1"}}
+    visit.one.op("inspections", "patch", {"answers": {"ST-21": answer}}, doc_id=again)
+    with caplog.at_level(logging.INFO, logger="sync.push"):
+        assert {result["status"] for result in visit.one.send()} == {"applied"}
+    assert RectificationItem.objects.get().findings.count() == 2
+    assert "push.again" not in caplog.text
 
 
 def test_blank_place_never_attaches_by_itself_and_suggests_the_older(town, visit):
