@@ -24,6 +24,7 @@ from inspections.models import (
     TemplateVersion,
 )
 from inspections.rules import flag_words
+from safety.encoding import pack
 from safety.errors import NotFound
 from safety.models import Audience, Organisation, Person, Site
 from safety.paging import merged_page_of
@@ -398,7 +399,7 @@ class TemplateTextView(ReadingView):
         version = published.filter(sha256=sha256).only("content", "audience").first()
         if version is None:
             raise NotFound
-        etag = f'"{sha256}"'
+        etag = f'W/"{sha256}"'  # weak: the same text, whatever its encoding
         if request.headers.get("If-None-Match") == etag:
             response = HttpResponse(status=304)
         else:
@@ -407,4 +408,4 @@ class TemplateTextView(ReadingView):
         # a named reader's right may end: what is restricted is asked for again each time
         restricted = version.audience == Audience.RESTRICTED
         response["Cache-Control"] = "private, no-cache" if restricted else f"private, max-age={YEAR_SECONDS}, immutable"
-        return response
+        return pack(response, request)

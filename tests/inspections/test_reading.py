@@ -1,5 +1,6 @@
 """What is read of visits, findings and cure: by whom, in which order, at what cost."""
 
+import gzip
 import json
 from datetime import timedelta
 
@@ -342,6 +343,8 @@ def test_template_text_is_served_by_hash_and_may_be_kept_for_ever(town):
     assert "immutable" in answer["Cache-Control"] and "private" in answer["Cache-Control"]
     again = client.get(f"{API}/ref/templates/{version.sha256}.json", headers={"If-None-Match": answer["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+    packed = client.get(f"{API}/ref/templates/{version.sha256}.json", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(packed.content) == bytes(version.content) and packed["ETag"] == answer["ETag"]
     listed = client.get(f"{API}/templates/{version.id}").json()
     assert listed["content"] == f"/api/v1/ref/templates/{version.sha256}.json"
 
