@@ -11,6 +11,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 
+from safety import rows
 from safety.errors import Malformed, NotAllowed, Unauthenticated
 from safety.models import Device, DeviceToken, Person
 from safety.models.device import TOKEN_DAYS
@@ -44,16 +45,38 @@ def end_tokens(device: Device, *, now: datetime) -> None:
     device.tokens.filter(revoked_at__isnull=True).update(revoked_at=now)
 
 
+class AccountDisabled(Unauthenticated):
+    """Told to whoever holds a phone's own secret: signing in again is of no use, and nothing there is to be dropped."""
+
+    code, status = "account-disabled", 403
+    message = "这个账号已停用,不能再同步。手机上没有上传的内容都还在,请导出后交给管理员。"
+
+
 def token_of(secret: str, *, now: datetime) -> DeviceToken:
-    """The living token of a secret, its device and person with it. Raises Unauthenticated."""
-    token = (
-        DeviceToken.objects.alive(now).filter(sha256=_digest(secret)).select_related("device", "device__person").first()
-    )
+    """The living token of a secret, its device and person with it. Raises Unauthenticated, AccountDisabled."""
+    token = _living(secret, now=now)
+    if token is None and _is_disabled(secret):
+        raise AccountDisabled(action="export")
     if token is None:
         raise Unauthenticated("token-expired", "登录已失效。手机上的内容都还在,请重新登录后继续上传。")
     if now - token.last_used_at > TOUCH_EVERY:
         DeviceToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+def _living(secret: str, *, now: datetime) -> DeviceToken | None:
+    """What `TokenSet.alive` says, by three plain reads: it is asked at every request."""
+    for token in rows.find(DeviceToken, sha256=_digest(secret), revoked_at=None):
+        for device in rows.find(Device, id=token.device_id, revoked_at=None):
+            for person in rows.find(Person, id=device.person_id, is_active=True):
+                token.device, device.person = device, person
+                return token if token.last_used_at > now - timedelta(days=TOKEN_DAYS) else None
+    return None
+
+
+def _is_disabled(secret: str) -> bool:
+    standing = DeviceToken.objects.filter(sha256=_digest(secret), revoked_at__isnull=True)
+    return standing.filter(device__revoked_at__isnull=True, device__person__is_active=False).exists()
 
 
 def _digest(secret: str) -> str:

@@ -4,6 +4,8 @@ A Problem carries a stable English code for programs and a Chinese sentence for 
 `application/problem+json` at the web's doors (safety/handlers.py) and sits in the verdict of a pushed operation.
 """
 
+BUSY_SECONDS = 5  # phones that wait add a random part of their own, or they would all be back at once
+
 
 class Problem(Exception):
     """A refusal that a person can act on. Subclasses set code, status and message; `more` become members."""
@@ -78,6 +80,9 @@ class Busy(Problem):
     """The database was busy beyond patience; nothing was kept, the same request may be sent again."""
 
     code, status, message, retryable = "busy", 503, "服务器正忙,内容没有保存,请稍后重试。", True
+
+    def __init__(self, **more):
+        super().__init__(**{"retry_after": BUSY_SECONDS, **more})
 
 
 class SlowDown(Problem):
