@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -215,6 +215,21 @@ def clock_now() -> tuple[int, str]:
     """(last number given, epoch)."""
     [clock] = rows.pick(Clock, "seq", "epoch", id=1)
     return clock
+
+
+class ClockState(NamedTuple):
+    """What a phone is told of the clock at each contact."""
+
+    seq: int
+    epoch: str
+    durable_seq: int | None  # of this epoch, safe in a verified backup; None until the first one
+    kept_after: int  # a mirror that stands below may have missed a deletion that is swept away
+
+
+def clock_state() -> ClockState:
+    """The clock's row, in one statement."""
+    [clock] = rows.pick(Clock, *ClockState._fields, id=1)
+    return ClockState(*clock)
 
 
 def _leave(work: Work) -> None:

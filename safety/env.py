@@ -25,3 +25,8 @@ def server_processes() -> int:
     """How many processes uvicorn and gunicorn are asked for by the one variable of theirs that both read."""
     raw = os.environ.get("WEB_CONCURRENCY", "")
     return int(raw) if raw.isdigit() else 1
+
+
+def environment_of_child(**more: str) -> dict[str, str]:
+    """Our own environment with these beside it, for a program that we start."""
+    return {**os.environ, **more}

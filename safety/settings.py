@@ -68,6 +68,7 @@ TEMPLATES = [
 
 DATABASE_URL = env("DATABASE_URL", f"sqlite:///{VAR / 'safety.sqlite3'}")
 DATABASES = {"default": database_from_url(DATABASE_URL)}
+PG_BIN = env("PG_BIN", "")  # the folder of pg_dump and pg_restore where the PATH has none, or an older one
 GUARD = env("GUARD", DEBUG)  # refuses writes beside the log: see safety/guard.py
 
 REDIS_URL = env("REDIS_URL", "")
@@ -148,6 +149,8 @@ WHITENOISE_USE_FINDERS = True
 BLOBS = Path(env("BLOBS", str(VAR / "blobs")))  # photo bytes as taken, by SHA-256; private
 PHOTO_MAX_BYTES = env("PHOTO_MAX_BYTES", 25_000_000)
 PHOTO_MAX_PIXELS = env("PHOTO_MAX_PIXELS", 60_000_000)
+SYNC_KEEP_DAYS = env("SYNC_KEEP_DAYS", 400)  # how long a phone may stay away and still be told what went meanwhile
+SYNC_PER_MINUTE = env("SYNC_PER_MINUTE", 6000)  # requests of one phone in one process; 0: as many as it likes
 ALERT_ACK_MINUTES = env("ALERT_ACK_MINUTES", 5)
 
 # Dotted strings, as apps and URLs are: the ground names who stands on it without importing them.
@@ -156,6 +159,7 @@ JOBS = [
     "safety.jobs.escalate",
     "safety.jobs.watch_duty",
     "safety.jobs.deliver",
+    "safety.horizon.sweep_tombstones",
     "sync.jobs.drain_deferred",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",

@@ -17,7 +17,8 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from safety.changes import SCHEMA, clock_now, snapshot
+from safety.backups import kept_of
+from safety.changes import SCHEMA, ClockState, clock_state, snapshot
 from safety.errors import Busy
 from safety.scopes import TRIES, Pair, Scope, pairs_of, scope_of, tell_scope
 from sync import feed
@@ -255,40 +256,41 @@ class _Pull:
 
 
 def _answer(scope: Scope, cursor: Cursor | None, *, limit: int, collections: Sequence[str], now: datetime) -> bytes:
-    clock, epoch = clock_now()
-    start = _start(scope, cursor, clock=clock, epoch=epoch, filter=filter_hash(collections))
-    work = _Pull(scope, start, clock=clock, limit=limit, collections=collections)
+    clock = clock_state()
+    start = _start(scope, cursor, clock, filter=filter_hash(collections))
+    work = _Pull(scope, start, clock=clock.seq, limit=limit, collections=collections)
     has_more = work.run()
     return msgspec.json.encode(
         Answer(
             protocol=PROTOCOL,
-            epoch=epoch,
+            epoch=clock.epoch,
             cursor=encode_cursor(work.cursor, scope.sight.person_id),
             seq=work.cursor.seq,
             has_more=has_more,
             phase=_phase(start),
             server_time=now,
-            durable_seq=None,
+            durable_seq=clock.durable_seq,
             changes=[msgspec.Raw(entry) for entry in work.page.entries.values()],
             digest=None,
         )
     )
 
 
-def _start(scope: Scope, cursor: Cursor | None, *, clock: int, epoch: str, filter: str) -> Cursor:
+def _start(scope: Scope, cursor: Cursor | None, clock: ClockState, *, filter: str) -> Cursor:
     """The cursor from which this page goes on: checked, and turned towards the scope of today."""
     if cursor is None:
-        way = Transition(to=scope.hash, since=clock)
-        return Cursor(version=VERSION, epoch=epoch, seq=clock, filter=filter, schema=SCHEMA, transition=way)
-    if cursor.epoch != epoch:
-        # how much of the journal the backup holds is not known here: all of it is offered again, which is safe
-        raise EpochChanged(replay_after_seq=0, **RESNAPSHOT)
-    if max(cursor.seq, cursor.exits_told) > clock:
-        log.error("pull.cursor_ahead person=%s cursor=%s clock=%s", scope.sight.person_id, cursor.seq, clock)
+        way = Transition(to=scope.hash, since=clock.seq)
+        return Cursor(version=VERSION, epoch=clock.epoch, seq=clock.seq, filter=filter, schema=SCHEMA, transition=way)
+    if cursor.epoch != clock.epoch:
+        raise EpochChanged(replay_after_seq=kept_of(cursor.epoch), **RESNAPSHOT)
+    if max(cursor.seq, cursor.exits_told) > clock.seq:
+        log.error("pull.cursor_ahead person=%s cursor=%s clock=%s", scope.sight.person_id, cursor.seq, clock.seq)
         raise CursorAhead(**RESNAPSHOT)
+    if cursor.seq < clock.kept_after:
+        raise CursorExpired(**RESNAPSHOT)
     if cursor.filter != filter:
         raise CursorFilterMismatch
-    return _towards(scope, cursor, clock=clock)
+    return _towards(scope, cursor, clock=clock.seq)
 
 
 def _towards(scope: Scope, cursor: Cursor, *, clock: int) -> Cursor:

@@ -20,7 +20,7 @@ from msgspec import Raw, Struct
 from inspections.verbs import VERBS, hear, ready
 from safety import rows
 from safety.access import Sight, sight_of, today
-from safety.changes import BodyRef, Work, clock_now, unit
+from safety.changes import BodyRef, Work, clock_state, unit
 from safety.errors import Busy, Malformed, Problem, ServerError, TooLarge
 from safety.ids import SEEDS, in_order, new_id
 from safety.models import Body, Index
@@ -104,12 +104,12 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
     receive(batch, person=person, device=device, schema=envelope.schema, now=now)
     sight = sight_of(person, on=today(now))
     hear_batch(batch, sight=sight, device=device, now=now)
-    seq, epoch = clock_now()
+    clock = clock_state()
     return {
         "protocol": 1,
-        "epoch": epoch,
-        "seq": seq,
-        "durable_seq": None,
+        "epoch": clock.epoch,
+        "seq": clock.seq,
+        "durable_seq": clock.durable_seq,
         "server_time": now,
         "results": answers(batch, sight=sight),
     }

@@ -99,6 +99,11 @@ def _postgresql_version(url: str) -> str:
         return ""
 
 
+def postgresql_folder() -> Path:
+    """Where the binaries of the PostgreSQL lie that the tests run on. Raises Missing."""
+    return _find_postgresql()[0]
+
+
 def _find_postgresql() -> tuple[Path, list, int | None]:
     """(folder of the binaries, words before each command, owner of the data if it is not us); the newest that starts."""
     candidates = [

@@ -1,7 +1,18 @@
 """Where, who, what became true, who must know."""
 
 from safety.models.alert import Acknowledgement, Alert, AlertState, Channel, Delivery, DeliveryState, Severity
-from safety.models.change import Body, ChainHead, Change, Clock, Exit, Index, ScopeServed, ScopeSet
+from safety.models.change import (
+    Backup,
+    Body,
+    ChainHead,
+    Change,
+    Clock,
+    EndedEpoch,
+    Exit,
+    Index,
+    ScopeServed,
+    ScopeSet,
+)
 from safety.models.device import Device, DeviceToken
 from safety.models.document import Audience, Document, DocumentSet
 from safety.models.duty import DutyShift, Seat
@@ -15,6 +26,7 @@ __all__ = [
     "Alert",
     "AlertState",
     "Audience",
+    "Backup",
     "Body",
     "ChainHead",
     "Change",
@@ -27,6 +39,7 @@ __all__ = [
     "Document",
     "DocumentSet",
     "DutyShift",
+    "EndedEpoch",
     "Exit",
     "Index",
     "LegalMode",

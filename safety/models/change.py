@@ -13,9 +13,38 @@ class Clock(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     seq = models.BigIntegerField(default=0)
     epoch = models.CharField(max_length=40)
+    durable_seq = models.BigIntegerField(null=True)  # the newest number of this epoch that a verified backup holds
+    kept_after = models.BigIntegerField(default=0)  # what left or was deleted up to here may be swept away
+    swept_seq = models.BigIntegerField(default=0)  # how far that has come
+    swept_at = models.DateTimeField(null=True)  # when the horizon was last looked at
 
     class Meta:
         constraints = [models.CheckConstraint(name="there_is_one_clock", condition=Q(id=1))]
+
+
+class EndedEpoch(models.Model):
+    """A history of numbers that was cut off: a backup was restored, and what came after `seq` is not in it."""
+
+    epoch = models.CharField(primary_key=True, max_length=40)
+    seq = models.BigIntegerField("止于序号")
+    ended_at = models.DateTimeField("结束时间")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "已结束的数据批次"
+
+
+class Backup(models.Model):
+    """A copy of the database that was verified, or that the bureau's own backup reported: it holds all up to `seq`."""
+
+    epoch = models.CharField("数据批次", max_length=40)
+    seq = models.BigIntegerField("备到序号")
+    at = models.DateTimeField("时间")
+    file = models.CharField("文件", max_length=200, blank=True)
+    bytes = models.BigIntegerField("字节数", null=True)
+    sha256 = models.CharField("摘要", max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "备份"
 
 
 class ChainHead(models.Model):

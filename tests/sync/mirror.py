@@ -1,5 +1,6 @@
 """A phone's mirror, fed through the pull's real door by the rules that a client is held to (sync.md §1.3)."""
 
+from hashlib import sha256
 from itertools import cycle
 from urllib.parse import urlencode
 
@@ -22,6 +23,10 @@ class Mirror:
         self.cursor, self.docs, self.seq = None, {}, 0
         self.answers, self.bytes = [], b""
 
+    def sign_in_again(self):
+        """A token ends after ninety days."""
+        self.token = issue_token(self.device, now=timezone.now())
+
     def ask(self, *, cursor=None, limit=None, headers=None, **query):
         """One request as it is; nothing is applied."""
         query |= {
@@ -32,8 +37,13 @@ class Mirror:
         headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         return CLIENT.get(f"{URL}?{urlencode(query)}", headers=headers)
 
+    def post_push(self, body, **headers):
+        """A push through its door, as bytes."""
+        headers = {"Authorization": f"Bearer {self.token}", **headers}
+        return CLIENT.post("/api/v1/sync/push", body, content_type="application/json", headers=headers)
+
     def page(self, *, limit=None):
-        """Pulls one page and applies it: a put when its rev is above ours, a del whatever it is."""
+        """Pulls one page and applies it: a put unless ours has a higher rev, a del whatever it is."""
         response = self.ask(cursor=self.cursor, limit=limit)
         assert response.status_code == 200, response.content.decode()
         self.bytes += response.content
@@ -49,7 +59,7 @@ class Mirror:
         key = (change["collection"], change["id"])
         if change["op"] == "del":
             self.docs.pop(key, None)
-        elif key not in self.docs or change["rev"] > self.docs[key]["rev"]:
+        elif key not in self.docs or change["rev"] >= self.docs[key]["rev"]:
             self.docs[key] = change["doc"]
 
     def check(self, answer, *, limit, size):
@@ -71,6 +81,22 @@ class Mirror:
         for limit in cycle(limits):
             if not self.page(limit=limit)["has_more"]:
                 return self.answers[begun:]
+
+    def digest(self):
+        """What this mirror holds, added up as any client would: see docs/pull.md."""
+        found = {}
+        for (collection, doc_id), doc in self.docs.items():
+            of = found.setdefault(collection, {"count": 0, "sum": 0})
+            of["count"] += 1
+            first = int(sha256(f"{doc_id}|{doc['rev']}".encode()).hexdigest()[:13], 16)
+            of["sum"] = (of["sum"] + first) % 2**53
+        return found
+
+    def servers_digest(self, **query):
+        """What the server says that this mirror must hold."""
+        response = self.ask(cursor=self.cursor, digest=1, **query)
+        assert response.status_code == 200, response.content.decode()
+        return msgspec.json.decode(response.content)["digest"]
 
     def ids(self, collection):
         return {doc_id for each, doc_id in self.docs if each == collection}
