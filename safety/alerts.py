@@ -22,6 +22,7 @@ from safety.models import (
     Alert,
     AlertState,
     Audience,
+    Change,
     Channel,
     Delivery,
     DeliveryState,
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 TOLD_OF_NOTICES = (Role.PRINCIPAL.value, Role.SCHOOL_SAFETY_OFFICER.value)
 ON_PHONES = frozenset({"informed", "notice"})  # the school's people have no desk
 FIRST_TRY = timedelta(seconds=10)  # an open desk has it long before; the first try counts only those that have not
-UNATTENDED_AGAIN = timedelta(hours=1)  # after an administrator put 无人值班 aside by hand; our default
+UNATTENDED_AGAIN = timedelta(hours=1)  # after an administrator put it aside by hand; our default
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +321,18 @@ def unattended_key(node_id: UUID) -> str:
 
 
 def raise_unattended(work: Work, node: Organisation, *, body: BodyRef) -> None:
-    """That nobody is on duty at a bureau's node: one alert, straight to the administrators, which climbs no further."""
+    """That nobody is on duty at a bureau's node."""
+    raise_system(work, "unattended", node, sentence=f"{node}现在无人值班,请立即安排值班人员。", body=body)
+
+
+def raise_system(work: Work, about: str, node: Organisation, *, sentence: str, body: BodyRef) -> None:
+    """One alert about the service itself, straight to the administrators of a bureau; it climbs no further."""
     alert = Alert(
-        dedupe_key=unattended_key(node.id),
+        dedupe_key=f"{about}:{node.id}",
         organisation_id=node.id,
         node_id=node.id,
         severity=Severity.SYSTEM,
-        sentence=f"{node}现在无人值班,请立即安排值班人员。",
+        sentence=sentence,
         subject_collection=Organisation.collection,
         subject_id=node.id,
         first_said_at=work.now,
@@ -335,12 +341,19 @@ def raise_unattended(work: Work, node: Organisation, *, body: BodyRef) -> None:
         escalate_at=None,
     )
     work.say(alert, "alert.raised", body=body, urgency=None)
-    owe(
-        work,
-        alert,
-        {person: "administrator" for person in administrators_of(node, at=work.now)},
-        sentence=alert.sentence,
+    told = {person: "administrator" for person in administrators_of(node, at=work.now)}
+    owe(work, alert, told, sentence=alert.sentence)
+
+
+def is_told(about: str, node: Organisation, *, at: datetime) -> bool:
+    """Whether a bureau knows of this already: an alert is open, or was ended within the hour."""
+    same = Alert.objects.filter(dedupe_key=f"{about}:{node.id}")
+    if same.open().exists():
+        return True
+    ended = Change.objects.filter(
+        collection=Alert.collection, doc_id__in=same.values("id"), received_at__gt=at - UNATTENDED_AGAIN
     )
+    return ended.exists()
 
 
 def settle(alert: Alert, state: AlertState) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import OperationalError
 
+from safety import rows
 from sync.models import Contact
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def hear(headers: Mapping[str, str], *, now: datetime) -> Heard:
 
 def note_contact(device_id: UUID, heard: Heard, *, now: datetime, pulled_seq: int | None = None) -> None:
     """Keeps the contact of a device: one read, and one write when something changed or a minute has passed."""
-    before = Contact.objects.filter(device_id=device_id).first()
+    before = next(iter(rows.find(Contact, device_id=device_id)), None)
     if before is not None and now - before.at < NOTE_EVERY and not _is_news(before, heard):
         return
     contact = _merged(before or Contact(device_id=device_id, at=now), heard, now=now, pulled_seq=pulled_seq)

@@ -8,8 +8,8 @@ the test of audience is the row whose bytes are sent.
 """
 
 import heapq
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safety.backups import kept_of
-from safety.changes import SCHEMA, ClockState, clock_state, snapshot
+from safety.changes import ClockState, clock_state, snapshot
 from safety.errors import Busy
 from safety.scopes import TRIES, Pair, Scope, pairs_of, scope_of, tell_scope
 from sync import feed
@@ -34,45 +34,20 @@ from sync.cursor import (
     encode_cursor,
     filter_hash,
 )
-
-log = logging.getLogger(__name__)
+from sync.schemas import SCHEMAS, Schemas
 
 PROTOCOL = 1
 DEFAULT_ENTRIES, MAX_ENTRIES = 200, 1000
 MAX_BYTES = 512 * 1024
-FRAME_BYTES = 1024  # everything of an answer but its entries
+FRAME_BYTES = 4096  # everything of an answer but its entries
+NOTHING = feed.Walk((), cut=False)
 
-
-class Put(msgspec.Struct, frozen=True):
-    """A document as it stands: apply it when its rev is above yours."""
-
-    collection: str
-    id: UUID
-    op: str
-    rev: int
-    seq: int
-    doc: msgspec.Raw
-
-
-class Deleted(msgspec.Struct, frozen=True):
-    """A document that is no more, for anybody."""
-
-    collection: str
-    id: UUID
-    op: str
-    rev: int
-    seq: int
-    reason: str
-
-
-class Departed(msgspec.Struct, frozen=True):
-    """A document that this reader sees no more."""
-
-    collection: str
-    id: UUID
-    op: str
-    seq: int
-    reason: str
+# a document as it stands: apply it unless yours has a higher rev
+PUT = b'{"collection":"%b","id":"%b","op":"put","rev":%d,"seq":%d,"doc":%b}'
+# a document that is no more, for anybody
+DELETED = b'{"collection":"%b","id":"%b","op":"del","rev":%d,"seq":%d,"reason":"deleted"}'
+# a document that this reader sees no more
+DEPARTED = b'{"collection":"%b","id":"%b","op":"del","seq":%d,"reason":"scope"}'
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -86,28 +61,38 @@ class Answer(msgspec.Struct, frozen=True):
     phase: str  # snapshot | transition | delta, by where the page began
     server_time: datetime
     durable_seq: int | None
-    changes: list[msgspec.Raw]
+    changes: msgspec.Raw
     digest: dict | None
 
 
-def pull(
-    person_id: UUID,
-    *,
-    cursor: Cursor | None,
-    limit: int = DEFAULT_ENTRIES,
-    collections: Sequence[str] = (),
-    now: datetime,
-) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What one request wants beside its cursor."""
+
+    now: datetime
+    limit: int = DEFAULT_ENTRIES
+    collections: tuple[str, ...] = ()
+    digest: bool = False
+    schema: int | None = None  # the newest one that the client knows; None: it did not say
+
+
+def pull(person_id: UUID, *, cursor: Cursor | None, asked: Asked, schemas: Schemas = SCHEMAS) -> bytes:
     """The answer's JSON. Writes the person's scope down first if the log does not say it yet.
 
-    Raises EpochChanged, CursorAhead, CursorExpired, CursorFilterMismatch, Busy.
+    A mirror in another schema moves the scope document as well: what the cursor says of it changes, and then its
+    number must grow. Raises EpochChanged, CursorAhead, CursorExpired, CursorFilterMismatch, ClientTooOld, Busy.
     """
+    schema = schemas.served(asked.schema)
+    renewed = cursor is not None and cursor.transition is None and cursor.schema != schema
     for _ in range(TRIES):
         with snapshot():
-            scope = scope_of(person_id, now=now)
-            if scope.told:
-                return _answer(scope, cursor, limit=limit, collections=sorted(set(collections)), now=now)
-        tell_scope(scope, now=now)
+            scope = scope_of(person_id, now=asked.now)
+            if scope.told and not renewed:
+                return _answer(scope, cursor, asked, schema, schemas)
+            if renewed:
+                _start(scope, cursor, asked, schema, clock_state())  # what is refused writes nothing
+        if tell_scope(scope, now=asked.now):
+            renewed = False
     raise Busy
 
 
@@ -116,34 +101,25 @@ class Page:
 
     def __init__(self, limit: int):
         self.limit, self.bytes = limit, FRAME_BYTES
-        self.entries: dict[tuple[str, UUID], bytes] = {}
+        self.entries: dict[tuple[str, str], bytes] = {}
 
     @property
     def room(self) -> int:
         return self.limit - len(self.entries)
 
-    def fitting(self, rows: Sequence[feed.Moved]) -> list[feed.Moved]:
-        """The rows whose bytes are worth fetching: what fits, and one at least."""
-        chosen, left = [], MAX_BYTES - self.bytes
-        for row in rows[: self.room]:
-            left -= row.size
-            if left < 0 and chosen:
-                break
-            if not row.deleted:
-                chosen.append(row)
-        return chosen
+    @property
+    def room_bytes(self) -> int:
+        return max(1, MAX_BYTES - self.bytes)
 
-    def take(
-        self, walks: Sequence[Sequence], *, asked: int, encode: Callable[[Any], bytes | None]
-    ) -> tuple[int | None, bool]:
-        """Takes what walks of at most `asked` rows gave, in order of number.
+    def take(self, *walks: feed.Walk, encode: Callable[[Any], bytes]) -> tuple[int | None, bool]:
+        """Takes what walks gave, in order of number.
 
         Gives the last number taken (None: nothing was) and whether all there is was taken.
         """
-        cut = [walk[-1].seq for walk in walks if len(walk) >= asked]
+        cut = [walk.rows[-1].seq if walk.rows else 0 for walk in walks if walk.cut]
         horizon = min(cut, default=None)  # beyond it a cut walk may have more
         last = None
-        for row in heapq.merge(*walks, key=lambda row: row.seq):
+        for row in heapq.merge(*(walk.rows for walk in walks), key=feed.by_number):
             if horizon is not None and row.seq > horizon:
                 break
             if not self._add((row.collection, row.id), encode(row)):
@@ -151,9 +127,9 @@ class Page:
             last = row.seq
         return last, horizon is None
 
-    def _add(self, key: tuple[str, UUID], entry: bytes | None) -> bool:
+    def _add(self, key: tuple[str, str], entry: bytes) -> bool:
         known = len(self.entries.get(key, b""))
-        if entry is None or (not known and self.room == 0):
+        if not known and self.room == 0:
             return False
         if self.entries and self.bytes + len(entry) + 1 - known > MAX_BYTES:
             return False
@@ -168,10 +144,10 @@ class Page:
 class _Pull:
     """One page in the making: where the mirror stands, what was gathered, and the scope that is served."""
 
-    def __init__(self, scope: Scope, cursor: Cursor, *, clock: int, limit: int, collections: Sequence[str]):
+    def __init__(self, scope: Scope, cursor: Cursor, asked: Asked, *, clock: int, schemas: Schemas):
         self.new, self.hash = scope.sight.pairs, scope.hash
-        self.cursor, self.clock, self.collections = cursor, clock, collections
-        self.page = Page(limit)
+        self.cursor, self.clock, self.collections = cursor, clock, asked.collections
+        self.schemas, self.page = schemas, Page(asked.limit)
 
     def run(self) -> bool:
         """Whether there is more. Stages follow each other within a page, so that a page is short only at the end."""
@@ -194,7 +170,7 @@ class _Pull:
         rows = feed.lost(held - self.new, after=way.at, **common)
         left = feed.exits(held, after=max(way.at, cursor.seq, cursor.exits_told), **common)
         # the number of a lost document's last change is no longer the reader's affair: the entry says where it stood
-        last, done = self.page.take([rows, left], asked=asked, encode=lambda gone: _departed(gone, seq=known))
+        last, done = self.page.take(rows, left, encode=lambda gone: _departed(gone, seq=known))
         if done:
             # told as far as when it began: what was shown by a gained pair then may have left it while we paged
             self.cursor = replace(
@@ -238,12 +214,27 @@ class _Pull:
         return done
 
     def _give(
-        self, pairs: Iterable[Pair], *, after: int, upto: int, live: bool = False, beside: Sequence[feed.Gone] = ()
+        self, pairs: Iterable[Pair], *, after: int, upto: int, live: bool = False, beside: feed.Walk = NOTHING
     ) -> tuple[int | None, bool]:
-        asked = self.page.room + 1
-        rows = feed.moved(pairs, after=after, upto=upto, limit=asked, collections=self.collections, live=live)
-        wires = feed.wires(self.page.fitting(rows))
-        return self.page.take([rows, beside], asked=asked, encode=lambda row: _entry(row, wires))
+        rows = feed.moved(
+            pairs,
+            after=after,
+            upto=upto,
+            limit=self.page.room + 1,
+            room=self.page.room_bytes,
+            collections=self.collections,
+            live=live,
+        )
+        return self.page.take(rows, beside, encode=self._entry)
+
+    def _entry(self, row: feed.Moved | feed.Gone) -> bytes:
+        if isinstance(row, feed.Gone):
+            return _departed(row, seq=row.seq)
+        collection, doc_id = row.collection.encode(), row.id.encode()
+        if row.deleted:
+            return DELETED % (collection, doc_id, row.rev, row.seq)
+        wire = self.schemas.cast(row.collection, row.wire, rendered=row.schema, to=self.cursor.schema)
+        return PUT % (collection, doc_id, row.rev, row.seq, wire)
 
     def _kept(self, set_hash: str) -> frozenset[Pair]:
         """The pairs of a set that was once served. Raises CursorExpired when it is not kept any more."""
@@ -255,11 +246,12 @@ class _Pull:
         return pairs
 
 
-def _answer(scope: Scope, cursor: Cursor | None, *, limit: int, collections: Sequence[str], now: datetime) -> bytes:
+def _answer(scope: Scope, cursor: Cursor | None, asked: Asked, schema: int, schemas: Schemas) -> bytes:
     clock = clock_state()
-    start = _start(scope, cursor, clock, filter=filter_hash(collections))
-    work = _Pull(scope, start, clock=clock.seq, limit=limit, collections=collections)
+    start = _start(scope, cursor, asked, schema, clock)
+    work = _Pull(scope, start, asked, clock=clock.seq, schemas=schemas)
     has_more = work.run()
+    digest = asked.digest and not has_more
     return msgspec.json.encode(
         Answer(
             protocol=PROTOCOL,
@@ -268,42 +260,42 @@ def _answer(scope: Scope, cursor: Cursor | None, *, limit: int, collections: Seq
             seq=work.cursor.seq,
             has_more=has_more,
             phase=_phase(start),
-            server_time=now,
+            server_time=asked.now,
             durable_seq=clock.durable_seq,
-            changes=[msgspec.Raw(entry) for entry in work.page.entries.values()],
-            digest=None,
+            changes=msgspec.Raw(b"[" + b",".join(work.page.entries.values()) + b"]"),
+            digest=feed.digest(work.new, collections=asked.collections) if digest else None,
         )
     )
 
 
-def _start(scope: Scope, cursor: Cursor | None, clock: ClockState, *, filter: str) -> Cursor:
-    """The cursor from which this page goes on: checked, and turned towards the scope of today."""
+def _start(scope: Scope, cursor: Cursor | None, asked: Asked, schema: int, clock: ClockState) -> Cursor:
+    """The cursor from which this page goes on: checked, and turned towards the scope and the schema of today."""
+    filter = filter_hash(asked.collections)
     if cursor is None:
         way = Transition(to=scope.hash, since=clock.seq)
-        return Cursor(version=VERSION, epoch=clock.epoch, seq=clock.seq, filter=filter, schema=SCHEMA, transition=way)
+        return Cursor(version=VERSION, epoch=clock.epoch, seq=clock.seq, filter=filter, schema=schema, transition=way)
     if cursor.epoch != clock.epoch:
         raise EpochChanged(replay_after_seq=kept_of(cursor.epoch), **RESNAPSHOT)
     if max(cursor.seq, cursor.exits_told) > clock.seq:
-        log.error("pull.cursor_ahead person=%s cursor=%s clock=%s", scope.sight.person_id, cursor.seq, clock.seq)
-        raise CursorAhead(**RESNAPSHOT)
+        raise CursorAhead(replay_after_seq=0, **RESNAPSHOT)  # where the two parted is not known
     if cursor.seq < clock.kept_after:
         raise CursorExpired(**RESNAPSHOT)
     if cursor.filter != filter:
         raise CursorFilterMismatch
-    return _towards(scope, cursor, clock=clock.seq)
+    return _towards(scope, cursor, schema, clock=clock.seq)
 
 
-def _towards(scope: Scope, cursor: Cursor, *, clock: int) -> Cursor:
-    way, renewed = cursor.transition, cursor.schema != SCHEMA
+def _towards(scope: Scope, cursor: Cursor, schema: int, *, clock: int) -> Cursor:
+    way, renewed = cursor.transition, cursor.schema != schema
     if way is None:
         if cursor.scope == scope.hash and not renewed:
             return cursor
-        return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, since=clock, whole=renewed))
+        return replace(cursor, schema=schema, transition=Transition(to=scope.hash, since=clock, whole=renewed))
     if way.to == scope.hash and not renewed:
         return cursor
     # given up half-way: some of `way.to` may have come, some of the old scope may have gone
     left = way.to if way.stage == "add" else way.left
-    return replace(cursor, schema=SCHEMA, transition=Transition(to=scope.hash, since=clock, whole=True, left=left))
+    return replace(cursor, schema=schema, transition=Transition(to=scope.hash, since=clock, whole=True, left=left))
 
 
 def _phase(cursor: Cursor) -> str:
@@ -312,16 +304,5 @@ def _phase(cursor: Cursor) -> str:
     return "transition" if cursor.scope else "snapshot"
 
 
-def _entry(row: feed.Moved | feed.Gone, wires: dict[tuple[str, UUID], bytes]) -> bytes | None:
-    if isinstance(row, feed.Gone):
-        return _departed(row, seq=row.seq)
-    if row.deleted:
-        return msgspec.json.encode(Deleted(row.collection, row.id, "del", row.rev, row.seq, "deleted"))
-    wire = wires.get((row.collection, row.id))
-    if wire is None:
-        return None  # beyond what fits
-    return msgspec.json.encode(Put(row.collection, row.id, "put", row.rev, row.seq, msgspec.Raw(wire)))
-
-
 def _departed(row: feed.Gone, *, seq: int) -> bytes:
-    return msgspec.json.encode(Departed(row.collection, row.id, "del", seq, "scope"))
+    return DEPARTED % (row.collection.encode(), row.id.encode(), seq)

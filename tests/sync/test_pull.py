@@ -1,7 +1,9 @@
 """Pull through its door: pages, deltas, refusals, and the way from one scope to another (sync.md §1.3, P1–P10)."""
 
 import base64
+import hashlib
 import logging
+from copy import deepcopy
 from datetime import timedelta
 from threading import Thread
 from urllib.parse import urlencode
@@ -11,14 +13,31 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from safety import rows
 from safety.access import today
+from safety.alerts import settle
+from safety.changes import SCHEMA, unit
 from safety.guard import lifted
-from safety.models import Change, Clock, Exit, Index, Person, Post, ScopeSet
+from safety.ids import new_id
+from safety.models import (
+    Alert,
+    AlertState,
+    Change,
+    Clock,
+    Delivery,
+    Exit,
+    Index,
+    Person,
+    Post,
+    ScopeSet,
+)
 from sync import feed
 from sync.cursor import Cursor, decode_cursor, encode_cursor
+from sync.pull import Asked, pull
+from sync.schemas import ClientTooOld, Schemas
 from tests.makers import make_district, make_person, make_school, make_site
 from tests.sync.mirror import CLIENT, URL, Mirror, fresh
 from tests.sync.papers import Paper, bureau, move_school, own, say, shared, write
@@ -377,7 +396,7 @@ def test_filter_that_names_no_collections_is_malformed(inspector, collections):
 # --- cursors that cannot go on ----------------------------------------------------------------------------------------
 
 
-def test_cursor_of_another_epoch_asks_for_a_snapshot_and_for_the_journal(inspector):
+def test_cursor_of_an_epoch_that_is_not_known_here_asks_for_the_whole_journal(inspector):
     mirror = Mirror(inspector)
     mirror.sync()
     Clock.objects.update(epoch="e-restored")
@@ -387,15 +406,40 @@ def test_cursor_of_another_epoch_asks_for_a_snapshot_and_for_the_journal(inspect
     assert problem["replay_after_seq"] == 0
 
 
-def test_cursor_ahead_of_the_clock_is_refused_and_logged_as_an_error(inspector, caplog):
+def test_cursor_ahead_of_the_clock_is_refused_and_alarms_the_administrators_once(inspector, district, caplog):
+    administrator = make_person(role="administrator", at=district)
+    mirrors = [Mirror(inspector), Mirror(inspector)]
+    for mirror in mirrors:
+        mirror.sync()
+        for _ in range(2):
+            with caplog.at_level(logging.ERROR):
+                response = mirror.ask(cursor=forged(mirror, seq=Clock.objects.get().seq + 1))
+            problem = problem_of(response)
+            assert (response.status_code, problem["code"], problem["action"]) == (409, "cursor-ahead", "resnapshot")
+            assert problem["replay_after_seq"] == 0
+    assert caplog.text.count("pull.cursor_ahead") == 4
+    (alert,) = Alert.objects.all()
+    assert (alert.node_id, alert.severity, alert.escalate_at) == (district.id, "system", None)
+    assert "restored" in alert.sentence
+    assert [owed.person_id for owed in Delivery.objects.all()] == [administrator.id]
+
+
+def test_alarm_that_was_put_aside_is_raised_again_after_an_hour(inspector, district):
+    make_person(role="administrator", at=district)
     mirror = Mirror(inspector)
     mirror.sync()
-    ahead = forged(mirror, seq=opened(mirror).seq + 1)
-    with caplog.at_level(logging.ERROR):
-        response = mirror.ask(cursor=ahead)
-    problem = problem_of(response)
-    assert (response.status_code, problem["code"], problem["action"]) == (409, "cursor-ahead", "resnapshot")
-    assert "pull.cursor_ahead" in caplog.text
+    ahead = forged(mirror, seq=opened(mirror).seq + 10**6)
+    mirror.ask(cursor=ahead)
+    with unit(actor=None, source="test") as work:
+        alert = Alert.objects.get()
+        work.lock({alert.organisation_id})
+        settle(alert, AlertState.RESOLVED)
+        work.say(alert, "alert.resolved", body=work.body(b"{}"), urgency=None)
+    assert mirror.ask(cursor=ahead).status_code == 409
+    assert Alert.objects.count() == 1
+    with time_machine.travel(timezone.now() + timedelta(minutes=61)):
+        assert mirror.ask(cursor=ahead).status_code == 409
+    assert Alert.objects.count() == 2
 
 
 def test_cursor_whose_scope_is_no_longer_kept_asks_for_a_snapshot(inspector):
@@ -426,15 +470,169 @@ def test_cursor_that_was_changed_on_the_way_gives_nothing(inspector, school):
     assert (response.status_code, problem_of(response)["code"]) == (410, "cursor-expired")
 
 
-def test_cursor_of_an_older_schema_gets_everything_again_without_an_error(inspector, school):
+# --- the digest -------------------------------------------------------------------------------------------------------
+
+
+def test_digest_comes_with_the_last_page_and_agrees_with_a_sound_mirror(officer, school, neighbour):
+    papers = [write(shared(school) if n % 3 else shared(school, neighbour) | bureau(neighbour)) for n in range(9)]
+    mirror = Mirror(officer)
+    mirror.sync()
+    say(papers[0]), say(papers[1], deleted=True)
+    first = msgspec.json.decode(mirror.ask(cursor=mirror.cursor, limit=1, digest=1).content)
+    assert (first["has_more"], first["digest"]) == (True, None)
+    assert mirror.digest() != mirror.servers_digest()
+    mirror.sync()
+    told = mirror.servers_digest()
+    assert told == mirror.digest() == Mirror(officer).servers_digest(limit=1000)
+    assert told["papers"]["count"] == 8 and all(0 <= of["sum"] < 2**53 for of in told.values())
+    assert mirror.page()["digest"] is None
+
+
+def test_digest_of_one_document_is_thirteen_hex_digits_of_a_hash(inspector, school):
+    paper = write(shared(school))
+    first = hashlib.sha256(f"{paper.id}|1".encode()).hexdigest()[:13]
+    assert Mirror(inspector, collections="papers").servers_digest() == {"papers": {"count": 1, "sum": int(first, 16)}}
+    # the example of docs/pull.md
+    assert feed.hash_of("01936f60-0000-7000-8000-0000000000a1", 4) == 1289028742535158
+
+
+def damage_revision(docs, key):
+    docs[key] = docs[key] | {"rev": docs[key]["rev"] + 1}
+
+
+def damage_lost(docs, key):
+    del docs[key]
+
+
+def damage_foreign(docs, key):
+    docs["papers", str(new_id())] = docs[key]
+
+
+def damage_swapped(docs, key):
+    docs["papers", str(new_id())] = docs.pop(key)
+
+
+@pytest.mark.parametrize("damage", [damage_revision, damage_lost, damage_foreign, damage_swapped])
+def test_digest_shows_that_a_mirror_is_not_what_it_should_be(inspector, school, damage):
+    papers = [write(shared(school)) for _ in range(3)]
+    mirror = Mirror(inspector)
+    mirror.sync()
+    damage(mirror.docs, ("papers", str(papers[1].id)))
+    ours, theirs = mirror.digest(), mirror.servers_digest()
+    assert {collection for collection in ours | theirs if ours.get(collection) != theirs.get(collection)} == {"papers"}
+
+
+def test_digest_is_of_the_collections_asked_for_and_of_this_reader_alone(inspector, principal, school, foreign):
+    write(shared(school)), write(bureau(school)), write(shared(foreign)), write(shared(school), collection="notes")
+    for person, papers in ((inspector, 2), (principal, 1)):
+        mirror = Mirror(person, collections="papers,scope")
+        mirror.sync()
+        told = mirror.servers_digest()
+        assert told == mirror.digest() and told["papers"]["count"] == papers and set(told) == {"papers", "scope"}
+    assert Mirror(inspector, collections="nothing").servers_digest() == {}
+
+
+def test_digest_loads_no_document_and_takes_one_statement(officer, school):
+    say(*[Paper(shared(school), text="x" * 1000) for _ in range(50)])
+    mirror = Mirror(officer)
+    mirror.sync()
+    with CaptureQueriesContext(connection) as plain:
+        mirror.ask(cursor=mirror.cursor)
+    with CaptureQueriesContext(connection) as counted:
+        mirror.ask(cursor=mirror.cursor, digest=1)
+    assert len(counted) == len(plain) + 1
+    (asked,) = [each["sql"] for each in counted if "DISTINCT i.collection" in each["sql"]]
+    assert "wire" not in asked
+
+
+@pytest.mark.parametrize("digest", ["2", "yes", ""])
+def test_digest_that_is_not_one_is_malformed(inspector, digest):
+    assert Mirror(inspector).ask(digest=digest).status_code == 400
+
+
+# --- schemas ----------------------------------------------------------------------------------------------------------
+
+
+def test_mirror_in_another_schema_gets_everything_again_without_an_error(inspector, school):
     write(shared(school))
     mirror = Mirror(inspector)
     mirror.sync()
-    mirror.cursor = forged(mirror, schema=2)
-    answer = mirror.page()
-    assert answer["phase"] == "transition"
-    assert len(answer["changes"]) == len(mirror.docs)
-    assert mirror.page()["changes"] == []
+    before = deepcopy(mirror.docs)
+    for doc in mirror.docs.values():
+        doc["text"] = "as the older schema had it"
+    mirror.cursor, seq = forged(mirror, schema=2), mirror.seq
+    answers = mirror.sync(limits=[2])
+    assert answers[0]["phase"] == "transition"
+    assert {key: doc for key, doc in mirror.docs.items() if key[0] != "scope"} == {
+        key: doc for key, doc in before.items() if key[0] != "scope"
+    }
+    assert mirror.seq > seq, "the content of the cursor changed, so its number grew"
+    assert opened(mirror).schema == SCHEMA and mirror.page()["changes"] == []
+
+
+def test_refused_cursor_of_another_schema_moves_nothing(inspector, school):
+    mirror = Mirror(inspector, collections="papers")
+    mirror.sync()
+    number = Clock.objects.get().seq
+    cursor, mirror.collections = forged(mirror, schema=2), None
+    assert mirror.ask(cursor=cursor).status_code == 400
+    assert Clock.objects.get().seq == number
+
+
+ARTIFICIAL = Schemas(
+    4,
+    {
+        3: {"papers": lambda doc: {name: value for name, value in doc.items() if name != "mark"}},
+        2: {"papers": lambda doc: doc | {"text": [doc["text"]]}},
+        1: {"papers": lambda doc: doc | {"never": True}},
+    },
+)
+
+
+def pulled(mirror, *, schema, cursor=None):
+    asked = Asked(now=timezone.now(), limit=1000, schema=schema)
+    start = decode_cursor(cursor, mirror.device.person_id) if cursor else None
+    return msgspec.json.decode(pull(mirror.device.person_id, cursor=start, asked=asked, schemas=ARTIFICIAL))
+
+
+def paper_in(answer):
+    return next(change["doc"] for change in answer["changes"] if change["collection"] == "papers")
+
+
+def test_client_is_served_in_the_schema_that_it_knows_and_again_when_it_was_updated(inspector, school):
+    paper = write(shared(school), "甲")
+    with lifted():
+        Index.objects.update(schema=4)
+    mirror, whole = Mirror(inspector), {"id": str(paper.id), "rev": 1, "text": "甲", "mark": None}
+    old = pulled(mirror, schema=2)
+    assert paper_in(old) == {"id": str(paper.id), "rev": 1, "text": ["甲"]}
+    assert pulled(mirror, schema=2, cursor=old["cursor"])["changes"] == []
+    newer = pulled(mirror, schema=3, cursor=old["cursor"])
+    assert (newer["phase"], paper_in(newer)) == ("transition", {"id": str(paper.id), "rev": 1, "text": "甲"})
+    newest = pulled(mirror, schema=9, cursor=newer["cursor"])
+    assert (newest["phase"], paper_in(newest)) == ("transition", whole)
+    assert pulled(mirror, schema=None, cursor=newest["cursor"])["changes"] == []
+    with pytest.raises(ClientTooOld):
+        pulled(mirror, schema=1)
+
+
+def test_document_that_was_not_rendered_anew_yet_goes_out_as_it_is(inspector, school):
+    write(shared(school), "甲")
+    with lifted():
+        Index.objects.filter(collection="papers").update(schema=2)
+    assert paper_in(pulled(Mirror(inspector), schema=2))["text"] == "甲"
+
+
+def test_steps_down_are_pure_and_touch_no_byte_where_nothing_differs():
+    wire = b'{"id": "1",  "text": "a", "mark": 1}'
+    assert ARTIFICIAL.cast("papers", wire, rendered=4, to=4) is wire
+    assert ARTIFICIAL.cast("notes", wire, rendered=4, to=2) is wire
+    assert msgspec.json.decode(ARTIFICIAL.cast("papers", wire, rendered=4, to=2)) == {"id": "1", "text": ["a"]}
+    assert [ARTIFICIAL.served(known) for known in (2, 3, 4, 5, None)] == [2, 3, 4, 4, 4]
+    assert [Schemas(1).served(known) for known in (1, 2, None)] == [1, 1, 1]
+    for known in (0, 1):
+        with pytest.raises(ClientTooOld):
+            ARTIFICIAL.served(known)
 
 
 # --- from one scope to another ----------------------------------------------------------------------------------------
@@ -676,7 +874,7 @@ def plans_of(act) -> str:
     words = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
 
     def explain(execute, sql, params, many, context):
-        if "safety_index i" in sql or "safety_exit i" in sql:
+        if "safety_index" in sql or "safety_exit" in sql:
             execute(words + sql, params, many, context)
             plans.append("\n".join(" ".join(map(str, row)) for row in context["cursor"].fetchall()))
         return execute(sql, params, many, context)
@@ -701,6 +899,7 @@ def test_walks_go_by_the_readers_index_when_there_are_many_documents(district):
     Post.objects.filter(person=mirror.device.person_id).update(node=schools[0])
     plans += plans_of(mirror.page)
     assert "index_of_reader" in plans and "exit_of_reader" in plans
+    assert ("Tid Scan on safety_index" if connection.vendor == "postgresql" else "PRIMARY KEY (rowid=?)") in plans
     scans = [f"Seq Scan on safety_{table} " for table in ("index", "exit", "change")]
     for whole_table in (*scans, "SCAN i", "SCAN k", "SCAN c", "SCAN safety_"):
         assert whole_table not in plans
@@ -712,12 +911,14 @@ def test_walk_gives_all_rows_in_order_whatever_the_sizes_of_its_steps(district):
         write(shared(schools[0]) if n % 10 else shared(*schools), str(n))
     pairs = [pair for school in schools for pair in shared(school)]
     upto = Clock.objects.get().seq
-    everything = feed.moved(pairs, after=0, upto=upto, limit=1000)
+    everything = feed.moved(pairs, after=0, upto=upto, limit=1000, room=10**6).rows
     assert [row.seq for row in everything] == sorted({row.seq for row in everything})
     assert len(everything) == len({row.id for row in everything}) >= 200
     for limit in (1, 3, 50, 199):
-        some = feed.moved(pairs, after=0, upto=upto, limit=limit)
-        assert [(row.seq, row.id) for row in some] == [(row.seq, row.id) for row in everything[:limit]]
+        some = feed.moved(pairs, after=0, upto=upto, limit=limit, room=10**6)
+        assert some.cut and [(row.seq, row.id) for row in some.rows] == [
+            (row.seq, row.id) for row in everything[:limit]
+        ]
 
 
 def test_person_who_is_signed_in_at_a_desk_is_told_to_use_a_phone(inspector):

@@ -171,6 +171,7 @@ class Town:
                 self.sync(name, phone, limit)
                 mirror = self.phones[name][phone]
                 assert mirror.docs == whole
+                assert mirror.digest() == mirror.servers_digest()
                 assert mirror.ids("papers") == self.visible(name)
 
 
