@@ -14,10 +14,10 @@ NOTE = "冷库温度偏高,已当场告知食堂负责人"
 
 
 class District:
-    def __init__(self):
+    def __init__(self, *, schools: int = 10):
         district = make_district()
-        schools = [make_school(district=district) for _ in range(10)]
-        self.sites = [make_site(unit=schools[n % 10]) for n in range(50)]
+        self.schools = [make_school(district=district) for _ in range(schools)]
+        self.sites = [make_site(unit=self.schools[n % schools]) for n in range(50)]
         self.codes = [f"ST-{n:02d}" for n in range(1, 31)]
         items = [
             {"code": code, "text": f"检查项 {code}", "grade": "general", "photo": "on_fail"} for code in self.codes
