@@ -2,19 +2,21 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
 from inspections.actions.photos import store
 from inspections.loading import meet_bytes
 from inspections.models import Blob, BlobHolder, Photo, PhotoState
-from inspections.photo_problems import PhotoTooLarge
+from inspections.photo_problems import PhotoProblem, PhotoTooLarge
 from inspections.pictures import look
+from safety.access import sight_of, today
 from safety.changes import Work, unit
 from safety.errors import Busy, Problem
 from safety.ids import new_id
@@ -33,6 +35,12 @@ class BlobDestroyed(Problem):
     message = "这张照片按规定已经销毁,不再接收。"
 
 
+REFUSALS = (PhotoProblem, BlobDestroyed)
+"What `keep` raises of bytes that will never be taken, however often they come."
+
+MEASURES = ("size_bytes", "media_type", "width", "height")
+
+
 def path_of(sha256: str) -> Path:
     """Where the bytes lie: blobs/ab/cd/<sha256>."""
     return Path(settings.BLOBS) / sha256[:2] / sha256[2:4] / sha256
@@ -45,29 +53,74 @@ def copy_path(photo_id: UUID, name: str) -> Path:
 
 
 def receive(stream: BinaryIO, *, sha256: str, claimed: str | None, person: UUID, device: UUID | None) -> bool:
-    """Keeps the bytes of a photo for the person who brought them; True when they are new to that person.
+    """Keeps the bytes of a photo that come in one piece; True when they are new to the person who brought them.
 
-    Sending them again is harmless. Raises HashDiffers, BlobDestroyed, Busy and the problems of
-    `inspections.photo_problems`; then nothing of them is left behind.
+    Sending them again is harmless. Raises what `require_wanted` and `keep` raise, and PhotoTooLarge; then nothing of
+    them is left behind.
     """
-    _require_wanted(sha256, person)
+    require_wanted(sha256, person)
     with _incoming() as (path, file):
-        _copy(stream, file, sha256)
-        with path.open("rb") as written:
-            facts = look(
-                written, max_bytes=settings.PHOTO_MAX_BYTES, max_pixels=settings.PHOTO_MAX_PIXELS, claimed=claimed
-            )
-        final = path_of(sha256)
-        if not final.exists():
-            make_durable(path, final)
-    return _link(sha256, facts, final.stat().st_size, person=person, device=device)
+        _copy(stream, file)
+        return keep(path, sha256=sha256, claimed=claimed, person=person, device=device)
 
 
-def _require_wanted(sha256: str, person: UUID) -> None:
-    """Bytes that were destroyed under a ban come back only for a photo that the checklist allows."""
+def require_size(size_bytes: int) -> None:
+    """Raises PhotoTooLarge for what is announced as larger than any photo may be."""
+    if size_bytes > settings.PHOTO_MAX_BYTES:
+        raise PhotoTooLarge(size_mb=size_bytes // 1_000_000, max_mb=settings.PHOTO_MAX_BYTES // 1_000_000)
+
+
+def require_wanted(sha256: str, person: UUID) -> None:
+    """Bytes that were destroyed under a ban come back only for a photo that the checklist allows. Raises BlobDestroyed."""
     banned = Blob.objects.filter(pk=sha256, sealed_at__isnull=False, destroyed_at__isnull=False).exists()
     if banned and not Photo.objects.filter(sha256=sha256, author_id=person).exists():
         raise BlobDestroyed()
+
+
+def keep(
+    path: Path,
+    *,
+    sha256: str,
+    claimed: str | None,
+    person: UUID,
+    device: UUID | None,
+    also: Callable[[Work], None] = lambda work: None,
+) -> bool:
+    """Takes a whole file, flushed to disk, into the store; True when its bytes are new to the person who brought them.
+
+    The file stays where it is, under a second name: whoever holds it removes it once this has returned, so that a crash
+    in between leaves it to be kept again. `also` writes rows of the door's own in the same unit. Raises HashDiffers,
+    Busy and REFUSALS; then no row tells of the bytes.
+    """
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise HashDiffers()
+    facts = look(data, max_bytes=settings.PHOTO_MAX_BYTES, max_pixels=settings.PHOTO_MAX_PIXELS, claimed=claimed)
+    measured = {"size_bytes": len(data), "media_type": facts.media_type, "width": facts.width, "height": facts.height}
+    del data
+    make_durable(path, path_of(sha256))
+    return _link(sha256, measured, person=person, device=device, also=also)
+
+
+def keep_known(
+    sha256: str, *, size_bytes: int, person: UUID, device: UUID | None, also: Callable[[Work], None]
+) -> bool:
+    """Whether these bytes are here and this person brought them or may read a photo that shows them; then they count as
+    brought, and `also` is written.
+
+    Of what others brought nothing is told: knowing a hash would else be a right to read. Raises Busy.
+    """
+    blob = Blob.objects.filter(pk=sha256, size_bytes=size_bytes, destroyed_at__isnull=True).values(*MEASURES).first()
+    if blob is None or not (known_to(person, sha256) or _is_read_by(person, sha256)):
+        return False
+    _link(sha256, blob, person=person, device=device, also=also)
+    return True
+
+
+def _is_read_by(person: UUID, sha256: str) -> bool:
+    shown = list(Photo.objects.filter(sha256=sha256, state=PhotoState.STORED))
+    sight = sight_of(person, on=today(timezone.now())) if shown else None
+    return any(sight.sees(photo.readers()) for photo in shown)
 
 
 @contextmanager
@@ -82,32 +135,48 @@ def _incoming() -> Iterator[tuple[Path, BinaryIO]]:
         path.unlink(missing_ok=True)
 
 
-def _copy(stream: BinaryIO, file: BinaryIO, sha256: str) -> None:
-    digest, size = hashlib.sha256(), 0
+def _copy(stream: BinaryIO, file: BinaryIO) -> None:
+    size = 0
     while chunk := stream.read(CHUNK):
         size += len(chunk)
-        if size > settings.PHOTO_MAX_BYTES:
-            raise PhotoTooLarge(size_mb=size // 1_000_000, max_mb=settings.PHOTO_MAX_BYTES // 1_000_000)
-        digest.update(chunk)
+        require_size(size)
         file.write(chunk)
-    if digest.hexdigest() != sha256:
-        raise HashDiffers()
     file.flush()
     os.fsync(file.fileno())
 
 
 def make_durable(path: Path, final: Path) -> None:
-    """Moves a flushed file to its place so that a power cut leaves it whole or not there."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(final)
-    folder = os.open(final.parent, os.O_RDONLY)
+    """Gives a flushed file its place in the store so that a power cut leaves it whole there or not there at all.
+
+    A link, not a copy: store and staging lie on one filesystem. What is there already is the same.
+    """
+    _make_folder(final.parent)
+    with suppress(FileExistsError):
+        os.link(path, final)
+    sync_folder(final.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """With its parents; a name of a folder must outlast a power cut as well."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was named or removed in a folder outlasts a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
-def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -> bool:
+def _link(
+    sha256: str, measured: dict[str, Any], *, person: UUID, device: UUID | None, also: Callable[[Work], None]
+) -> bool:
     """One unit: the blob, its holder, and the person's photos that waited for it (`photo.stored`)."""
     waiting = Photo.objects.filter(sha256=sha256, author_id=person, state=PhotoState.DECLARED).order_by("id")
 
@@ -115,7 +184,7 @@ def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -
         with unit(actor=person, device=device, source="blob") as work:
             work.lock({*waiting.values_list("unit_id", flat=True), *more})
             meet_bytes(person)
-            new = _hold(work, sha256, facts, size, person=person)
+            new = _hold(work, sha256, measured, person=person)
             arrived = list(waiting.all())
             if unlocked := {photo.unit_id for photo in arrived} - set(work.heads):
                 raise MoreToLock(unlocked)
@@ -123,25 +192,19 @@ def _link(sha256: str, facts, size: int, *, person: UUID, device: UUID | None) -
             for photo in arrived:
                 store(work, photo)
                 work.say(photo, "photo.stored", body=body, urgency=None)
+            also(work)
         return new
 
     return with_locks(door)
 
 
-def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
+def _hold(work: Work, sha256: str, measured: dict[str, Any], *, person: UUID) -> bool:
     """Notes the blob and who brought it; True when it is new to that person. Raises Busy.
 
     What had been swept is kept again from now on.
     """
     blob, _ = Blob.objects.select_for_update().get_or_create(
-        sha256=sha256,
-        defaults={
-            "size_bytes": size,
-            "media_type": facts.media_type,
-            "width": facts.width,
-            "height": facts.height,
-            "stored_at": work.now,
-        },
+        sha256=sha256, defaults={**measured, "stored_at": work.now}
     )
     if not path_of(sha256).exists():
         raise Busy()  # swept in this very moment: the same bytes may be sent again
@@ -154,3 +217,9 @@ def _hold(work: Work, sha256: str, facts, size: int, *, person: UUID) -> bool:
 def known_to(person: UUID, sha256: str) -> bool:
     """Whether a person has brought these bytes; nobody else is told that they are here."""
     return BlobHolder.objects.filter(blob=sha256, person_id=person, blob__destroyed_at__isnull=True).exists()
+
+
+def size_known_to(person: UUID, sha256: str) -> int | None:
+    """How many bytes that are, to a person who brought them; None to everybody else."""
+    held = BlobHolder.objects.filter(blob=sha256, person_id=person, blob__destroyed_at__isnull=True)
+    return held.values_list("blob__size_bytes", flat=True).first()

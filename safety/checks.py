@@ -68,9 +68,13 @@ def one_process(app_configs, **kwargs) -> Iterable[CheckMessage]:
 
 
 def names_in_settings(app_configs, **kwargs) -> Iterable[CheckMessage]:
-    """Jobs and members of the lifespan are named as strings: a name without a thing must not wait until it is needed."""
-    for setting in ("JOBS", "LIFESPAN"):
-        for name in getattr(settings, setting):
+    """Jobs, members of the lifespan and doors are named as strings: a name without a thing must not wait until it is needed."""
+    for setting, names in (
+        ("JOBS", settings.JOBS),
+        ("LIFESPAN", settings.LIFESPAN),
+        ("BESIDE_DJANGO", settings.BESIDE_DJANGO.values()),
+    ):
+        for name in names:
             try:
                 import_string(name)
             except ImportError as missing:

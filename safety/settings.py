@@ -163,11 +163,15 @@ JOBS = [
     "sync.jobs.drain_deferred",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
+    "sync.jobs.sweep_uploads",
 ]
 QUEUES = {  # what waits to be done, by the words under which the page at / shows it
     "待发通知": "safety.jobs.deliveries_waiting",
     "待制照片副本": "inspections.jobs.copies_waiting",
     "等候前文的手机操作": "sync.jobs.operations_waiting",
+}
+BESIDE_DJANGO = {  # addresses whose bodies are read as they arrive, each with its ASGI application
+    "/api/v1/files": "sync.tus.application",
 }
 LIFESPAN = [
     "safety.lifespan.ready_database",

@@ -13,6 +13,7 @@ from safety.access import sight_of, today
 from safety.changes import unit
 from safety.models import Index
 from safety.models.document import readable
+from sync import uploads
 from sync.models import Operation, Verdict, Waiting
 from sync.push import Heard, hear_batch, recall
 
@@ -94,3 +95,8 @@ def _tell(person: UUID, device: UUID, final: Sequence[Heard], *, now: datetime) 
         for verdict in Verdict.objects.filter(op_id__in=[heard.op_id for heard in final]).order_by("at", "seq"):
             work.say(SyncResult(verdict, person=person), "operation.decided", body=None, urgency=None)
     log.info("drain.heard ops=%d person=%s", len(final), person)
+
+
+def sweep_uploads(now: datetime) -> int:
+    """Uploads that brought no byte for fourteen days go."""
+    return uploads.sweep(now)

@@ -1,4 +1,4 @@
-"""What phones said and what became of it; what a phone said of itself at each contact."""
+"""What phones said and what became of it; what a phone said of itself at each contact; what it is still uploading."""
 
 from django.db import models
 from django.db.models import Q
@@ -77,4 +77,33 @@ class Contact(models.Model):
             models.CheckConstraint(
                 name="an_outbox_is_not_negative", condition=Q(outbox_ops__isnull=True) | Q(outbox_ops__gte=0)
             )
+        ]
+
+
+class Upload(models.Model):
+    """Who is bringing which bytes. How many are here is the length of the part file alone (sync/uploads.py)."""
+
+    id = models.UUIDField(primary_key=True)
+    person_id = models.UUIDField()
+    device_id = models.UUIDField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)  # of the whole file; a part of a concatenation names none
+    length_bytes = models.BigIntegerField()
+    media_type = models.CharField(max_length=80, blank=True)  # as claimed
+    photo_id = models.UUIDField(null=True)
+    concat = models.TextField(blank=True)  # `partial`, or `final;` and the parts as they were named
+    metadata = models.TextField(blank=True)  # as it came, for HEAD
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "照片上传"
+        constraints = [
+            models.CheckConstraint(
+                name="a_whole_upload_names_its_sha256",
+                condition=Q(concat="partial") | Q(sha256__regex=r"^[0-9a-f]{64}$"),
+            )
+        ]
+        indexes = [
+            models.Index(fields=["person_id", "sha256"], name="upload_begun", condition=Q(finished_at__isnull=True)),
+            models.Index(fields=["created_at"], name="upload_unfinished", condition=Q(finished_at__isnull=True)),
         ]
