@@ -12,8 +12,8 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -187,7 +187,8 @@ class Part:
                     raise ChunkDiffers(offset=self.offset)
                 _append(self.target, self.fd)
                 self.offset += self.written
-            os.fsync(self.fd)
+            with _room():
+                os.fsync(self.fd)
             if self.is_new and not self.is_whole:
                 photos.sync_folder(self.path.parent)
 
@@ -207,15 +208,22 @@ class Part:
             os.close(self.fd)
 
 
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
+@contextmanager
+def _room() -> Iterator[None]:
+    """A full disk is a refusal. Raises StorageFull."""
     try:
-        while view:
-            view = view[os.write(fd, view) :]
+        yield
     except OSError as fault:
         if fault.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull() from fault
         raise
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    with _room():
+        while view:
+            view = view[os.write(fd, view) :]
 
 
 def _append(source: int, fd: int) -> None:
@@ -306,7 +314,8 @@ def concatenate(upload: Upload, parts: Sequence[Upload], *, device: UUID | None)
                 _append(fd, whole.fd)
             finally:
                 os.close(fd)
-        os.fsync(whole.fd)
+        with _room():
+            os.fsync(whole.fd)
         finish(whole, device=device)
     finally:
         whole.discard()

@@ -69,7 +69,8 @@ class Phone:
         self, method: str, path: str = FILES, body: bytes | Sequence[bytes] = b"", *, breaks: bool = False, **headers
     ) -> Answer | None:
         """One request; `body` may come in pieces, and break off after them. None where nobody was left to answer."""
-        said = self.own | {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+        said = self.own | {name.replace("_", "-"): value for name, value in headers.items()}
+        said = {name: value for name, value in said.items() if value is not None}
         return async_to_sync(_called)(method, path, [body] if isinstance(body, bytes) else list(body), said, breaks)
 
     def create(self, content: bytes, **headers) -> Answer:
