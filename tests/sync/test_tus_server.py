@@ -1,5 +1,7 @@
 """Uploads against a running server, over sockets that break: what a phone on a bad line meets."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.sync.tus import CHUNK, FILES, Wire, metadata, served, sha
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PICTURE = turned(6, size=(2400, 1800))
+CLIENT = Path(__file__).parents[1] / "clients" / "tuspy_client.py"
 
 
 class Line:
@@ -47,10 +50,14 @@ class Line:
 
 
 @pytest.fixture
-def line(town, database_url, tmp_path):
-    _, secret = make_token(person=town.inspector)
-    with served(folder=tmp_path, database_url=database_url) as port:
-        yield Line(port, secret)
+def secret(town) -> str:
+    return make_token(person=town.inspector)[1]
+
+
+@pytest.fixture
+def line(secret, database_url, tmp_path):
+    with served(folder=tmp_path, database_url=database_url) as server:
+        yield Line(server.port, secret)
 
 
 def blobs(folder: Path) -> set[str]:
@@ -59,9 +66,9 @@ def blobs(folder: Path) -> set[str]:
 
 def eventually(question) -> bool:
     until = time.monotonic() + 20
-    while not question() and time.monotonic() < until:
+    while not (holds := question()) and time.monotonic() < until:
         time.sleep(0.05)
-    return bool(question())
+    return bool(holds)
 
 
 def test_body_that_breaks_off_keeps_its_bytes_and_goes_on_from_there(line, tmp_path):
@@ -73,3 +80,64 @@ def test_body_that_breaks_off_keeps_its_bytes_and_goes_on_from_there(line, tmp_p
     last = line.patch(path, PICTURE[30_001:], at=30_001)
     assert (last.status, last.offset, blobs(tmp_path)) == (204, len(PICTURE), {sha(PICTURE)})
     assert Upload.objects.get().finished_at is not None
+
+
+def test_creation_that_breaks_off_goes_on_where_the_same_photo_is_announced_again(line, tmp_path):
+    with line.wire() as wire:
+        said = {"Upload_Length": str(len(PICTURE)), "Upload_Metadata": metadata(sha256=sha(PICTURE))}
+        wire.say("POST", FILES, body=PICTURE[:20_000], length=len(PICTURE), Content_Type=CHUNK, **said)
+        time.sleep(0.3)
+    assert eventually(Upload.objects.exists)
+    again = line.create(PICTURE)
+    assert (again.status, again.offset) == (201, 20_000)
+    assert line.patch(again.path, PICTURE[20_000:], at=20_000).status == 204
+    assert blobs(tmp_path) == {sha(PICTURE)}
+
+
+def test_refusal_is_read_by_a_phone_that_still_sends_and_its_connection_serves_on(line):
+    path = line.create(PICTURE).path
+    with line.wire() as wire:
+        wire.say("PATCH", path, body=PICTURE, Upload_Offset="7", Content_Type=CHUNK)
+        refused = wire.answer()
+        assert (refused.status, refused.code, refused.offset) == (409, "offset-differs", 0)
+        wire.say("PATCH", path, body=PICTURE, Upload_Offset="0", Content_Type=CHUNK)
+        assert wire.answer().offset == len(PICTURE)
+
+
+def test_silent_connection_holds_up_the_phone_that_came_back_for_fifteen_seconds_at_most(line):
+    path = line.create(PICTURE).path
+    with line.wire() as ghost:
+        ghost.say("PATCH", path, body=PICTURE[:9_000], length=len(PICTURE), Upload_Offset="0", Content_Type=CHUNK)
+        assert eventually(lambda: line.offset(path) == 9_000)
+        began = time.monotonic()
+        locked = line.patch(path, PICTURE[9_000:], at=9_000)
+        assert (locked.status, locked.code) == (423, "upload-locked")
+        assert eventually(lambda: line.patch(path, PICTURE[9_000:], at=9_000).status == 204)
+        assert time.monotonic() - began < 17
+        stalled = ghost.answer()
+        assert (stalled.status, stalled.code, stalled.headers["connection"]) == (408, "upload-stalled", "close")
+
+
+def test_server_that_is_killed_in_the_middle_of_a_body_goes_on_where_it_was(secret, database_url, tmp_path):
+    with served(folder=tmp_path, database_url=database_url) as server:
+        line = Line(server.port, secret)
+        path = line.create(PICTURE).path
+        with line.wire() as wire:
+            body, length = PICTURE[:25_000], len(PICTURE)
+            wire.say("PATCH", path, body=body, length=length, Upload_Offset="0", Content_Type=CHUNK)
+            assert eventually(lambda: line.offset(path) == 25_000)
+            server.process.kill()
+    with served(folder=tmp_path, database_url=database_url) as server:
+        line = Line(server.port, secret)
+        assert line.offset(path) == 25_000
+        assert line.patch(path, PICTURE[25_000:], at=25_000).status == 204
+        assert blobs(tmp_path) == {sha(PICTURE)}
+
+
+def test_tuspy_brings_photos_and_meets_every_corner(line):
+    """The client of an outside developer, unmodified."""
+    base = f"http://127.0.0.1:{line.port}/api/v1"
+    words = [sys.executable, str(CLIENT), "--base", base, "--token", line.secret]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "FAIL" not in ran.stdout and ran.stdout.count("ok ") == 16

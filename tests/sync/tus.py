@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from asgiref.sync import async_to_sync
 
@@ -117,8 +118,8 @@ async def _called(method: str, path: str, pieces: list[bytes], headers: dict[str
 
 
 @contextmanager
-def served(*, folder: Path, database_url: str, **settings: str) -> Iterator[int]:
-    """uvicorn in a process of its own on a free port of loopback; gives the port."""
+def served(*, folder: Path, database_url: str, **settings: str) -> Iterator["Served"]:
+    """uvicorn in a process of its own on a free port of loopback; ready when given."""
     port, log = free_port(), folder / "server.log"
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
@@ -134,9 +135,16 @@ def served(*, folder: Path, database_url: str, **settings: str) -> Iterator[int]
             while b"Uvicorn running on" not in log.read_bytes():
                 assert child.poll() is None and time.monotonic() < until, log.read_text()[-4000:]
                 time.sleep(0.05)
-            yield port
+            yield Served(port, child)
         finally:
             stop(child)
+
+
+class Served(NamedTuple):
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen
 
 
 class Wire:
