@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
 from inspections.actions.photos import store
@@ -70,11 +72,15 @@ def require_size(size_bytes: int) -> None:
         raise PhotoTooLarge(size_mb=size_bytes // 1_000_000, max_mb=settings.PHOTO_MAX_BYTES // 1_000_000)
 
 
-def require_wanted(sha256: str, person: UUID) -> None:
-    """Bytes that were destroyed under a ban come back only for a photo that the checklist allows. Raises BlobDestroyed."""
-    banned = Blob.objects.filter(pk=sha256, sealed_at__isnull=False, destroyed_at__isnull=False).exists()
-    if banned and not Photo.objects.filter(sha256=sha256, author_id=person).exists():
+def require_wanted(sha256: str, person: UUID) -> Blob | None:
+    """The blob of these bytes, if they are here. Raises BlobDestroyed for what went under a ban: it comes back only for a
+    photo that the checklist allows."""
+    blob = Blob.objects.filter(pk=sha256).first()
+    if blob is None or blob.destroyed_at is None:
+        return blob
+    if blob.sealed_at is not None and not Photo.objects.filter(sha256=sha256, author_id=person).exists():
         raise BlobDestroyed()
+    return None
 
 
 def keep(
@@ -108,12 +114,15 @@ def keep_known(
     """Whether these bytes are here and this person brought them or may read a photo that shows them; then they count as
     brought, and `also` is written.
 
-    Of what others brought nothing is told: knowing a hash would else be a right to read. Raises Busy.
+    Of what others brought nothing is told: knowing a hash would else be a right to read. Raises BlobDestroyed and Busy.
     """
-    blob = Blob.objects.filter(pk=sha256, size_bytes=size_bytes, destroyed_at__isnull=True).values(*MEASURES).first()
-    if blob is None or not (known_to(person, sha256) or _is_read_by(person, sha256)):
+    blob = require_wanted(sha256, person)
+    if blob is None or blob.size_bytes != size_bytes:
         return False
-    _link(sha256, blob, person=person, device=device, also=also)
+    if not (known_to(person, sha256) or _is_read_by(person, sha256)):
+        return False
+    measured = {name: getattr(blob, name) for name in MEASURES}
+    _link(sha256, measured, person=person, device=device, also=also)
     return True
 
 
@@ -203,15 +212,27 @@ def _hold(work: Work, sha256: str, measured: dict[str, Any], *, person: UUID) ->
 
     What had been swept is kept again from now on.
     """
-    blob, _ = Blob.objects.select_for_update().get_or_create(
-        sha256=sha256, defaults={**measured, "stored_at": work.now}
-    )
+    blob = Blob(sha256=sha256, stored_at=work.now, **measured)
+    if not _insert_missing(blob):
+        blob = Blob.objects.select_for_update().get(sha256=sha256)
     if not path_of(sha256).exists():
         raise Busy()  # swept in this very moment: the same bytes may be sent again
     if blob.destroyed_at is not None:
         blob.stored_at, blob.sealed_at, blob.destroyed_at = work.now, None, None
         work.update(blob)
-    return BlobHolder.objects.get_or_create(blob=blob, person_id=person, defaults={"at": work.now})[1]
+    return _insert_missing(BlobHolder(blob_id=sha256, person_id=person, at=work.now))
+
+
+def _insert_missing(row: Model) -> bool:
+    """Writes a row unless it is there; True when it was not. One statement, where `get_or_create` takes four."""
+    fields = [field for field in row._meta.concrete_fields if field.attname != "id"]
+    names, places = ", ".join(f'"{field.column}"' for field in fields), ", ".join(["%s"] * len(fields))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'INSERT INTO "{row._meta.db_table}" ({names}) VALUES ({places}) ON CONFLICT DO NOTHING',
+            [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields],
+        )
+        return cursor.rowcount == 1
 
 
 def known_to(person: UUID, sha256: str) -> bool:

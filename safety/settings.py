@@ -179,6 +179,7 @@ LIFESPAN = [
     "safety.lifespan.warmed_up",
     "safety.lifespan.only_process",
     "safety.lifespan.bound_ring",
+    "sync.tus.threads_kept",
     "safety.hub.running",
     "safety.worker.in_server",
 ]

@@ -10,8 +10,9 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from safety.authentication import caller_of
 from safety.errors import Busy, Invalid, Malformed, MethodNotAllowed, NotFound, Problem, UnsupportedMedia
 from safety.handlers import problem_response
 from safety.models import Device, Person
-from safety.threads import in_thread
+from safety.threads import DatabaseThreads
 from sync import uploads
 from sync.models import Upload
 from sync.uploads import Part
@@ -48,7 +49,7 @@ DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 # Threads of our own: a thousand uploads must not stand in the queue of those who carry alerts. Files and the store apart,
 # for a whole photo is read into memory there: so many at once, and no more.
 FILES = ThreadPoolExecutor(4, thread_name_prefix="uploads.files")
-STORE = ThreadPoolExecutor(4, thread_name_prefix="uploads.store")
+STORE = DatabaseThreads(4, name="uploads.store")
 
 
 class WrongVersion(Problem):
@@ -147,17 +148,16 @@ async def _answer(call: Call) -> HttpResponse:
         return capabilities()
     if call.headers.get("tus-resumable") != VERSION:
         raise WrongVersion()
-    in_store = lambda door: in_thread(door, executor=STORE)(call)  # noqa: E731
     match (call.method, bool(call.path)):
         case ("POST", False):
-            return await _carry(call, await in_store(create))
+            return await _carry(call, await STORE.run(create, call))
         case ("HEAD", True):
-            return await in_store(head)
+            return await STORE.run(head, call)
         case ("PATCH", True):
-            return await _carry(call, await in_store(patch))
+            return await _carry(call, await STORE.run(patch, call))
         case ("DELETE", True):
-            return await in_store(delete)
-    return await in_store(not_here)
+            return await STORE.run(delete, call)
+    return await STORE.run(not_here, call)
 
 
 # The doors. They ask the database and run in threads; one that gives a Part wants the body written there.
@@ -195,10 +195,8 @@ def create(call: Call) -> HttpResponse | Part:
         raise Malformed(reason="没有 Upload-Length")
     photos.require_size(length)
     more = _said_of_file(call, needs_sha256=not concat)
-    if not concat:
-        photos.require_wanted(more["sha256"], call.person.id)
-        if known := _known(call, length, more):
-            return _created(call, known)
+    if not concat and (known := _known(call, length, more)):
+        return _created(call, known)
     upload = _begun(call, length, more) or _new(call, length, concat=concat, **more)
     chunk_bytes = call.number("Content-Length")
     has_chunk = call.carries_chunk and chunk_bytes != 0
@@ -333,7 +331,6 @@ def _create_final(call: Call, concat: str) -> HttpResponse:
     """The parts as one file, in the order in which they are named. Raises NotFound for a part that is not the caller's."""
     names = concat.partition(";")[2].split()
     more = _said_of_file(call, needs_sha256=True)
-    photos.require_wanted(more["sha256"], call.person.id)
     if not 0 < len(names) <= MOST_PARTS:
         raise Malformed(reason=f"Upload-Concat 应列出 1 到 {MOST_PARTS} 个分段")
     parts = [_part_named(call, name) for name in names]
@@ -386,9 +383,9 @@ async def _carry(call: Call, begun: HttpResponse | Part) -> HttpResponse:
         try:
             await _receive(call, part)
         except (PhoneGone, UploadStalled, uploads.ChunkTooLong, uploads.StorageFull):
-            await in_thread(_keep_rest, executor=STORE)(part)
+            await STORE.run(_keep_rest, part)
             raise
-        return await in_thread(_settled, executor=STORE)(call, part)
+        return await STORE.run(_settled, call, part)
     finally:
         part.close()
 
@@ -404,9 +401,18 @@ async def _receive(call: Call, part: Part) -> None:
             raise UploadStalled(seconds=int(READ_SECONDS)) from silent
         if message["type"] == "http.disconnect":
             raise PhoneGone()
+        _pause(call.receive)
         if message.get("body"):
             await loop.run_in_executor(FILES, part.write, message["body"])
         more = message.get("more_body", False)
+
+
+def _pause(receive: Callable) -> None:
+    """Reads no further while a piece is written: uvicorn would take in as much again beside it, and for each of a
+    thousand phones. The next `receive` reads on. ASGI has no word for it, so it is asked of uvicorn's own request."""
+    flow = getattr(getattr(receive, "__self__", None), "flow", None)
+    if flow is not None:
+        flow.pause_reading()
 
 
 def _keep_rest(part: Part) -> None:
@@ -477,3 +483,10 @@ async def _send(send: Callable, response: HttpResponse, *, has_body: bool) -> No
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+@asynccontextmanager
+async def threads_kept() -> AsyncIterator[None]:
+    """While the server runs, the threads of the store keep their connections; a member of its lifespan."""
+    with STORE.kept():
+        yield

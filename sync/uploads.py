@@ -90,8 +90,11 @@ def find(upload_id: UUID, person: UUID) -> Upload:
 
 def begun(person: UUID, device: UUID | None, *, sha256: str, length_bytes: int) -> Upload | None:
     """The upload of the same bytes that this phone has begun already and lost the address of."""
-    same = Upload.objects.filter(person_id=person, device_id=device, sha256=sha256, length_bytes=length_bytes)
-    return same.filter(finished_at__isnull=True, concat="").order_by("-created_at").first()
+    same = Upload.objects.filter(person_id=person, sha256=sha256, finished_at__isnull=True)
+    for upload in same:
+        if (upload.device_id, upload.length_bytes, upload.concat) == (device, length_bytes, ""):
+            return upload
+    return None
 
 
 def offset_of(upload: Upload) -> int:

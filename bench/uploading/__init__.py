@@ -1,0 +1,1 @@
+"""What bench/uploads.py is made of."""
