@@ -78,13 +78,18 @@ def _end(derivation: Derivation, failure: str) -> None:
 def _derive(derivation: Derivation) -> None:
     photo = derivation.photo
     try:
-        original = photos.path_of(photo.sha256).read_bytes()
+        original = photos.read_original(photo.sha256)
         copies = derive(original, stamp=stamp_of(photo), max_pixels=settings.PHOTO_MAX_PIXELS)
     except PhotoProblem as problem:
         _give_up(photo, problem)
         return
     except FileNotFoundError:
         _end(derivation, "bytes-missing")
+        return
+    except photos.RemoteAway as away:
+        log.warning("photo.not_derived photo=%s error=%s", photo.id, away)
+        # no fault of the photo: the lease runs out, and the attempt does not count
+        Derivation.objects.filter(pk=derivation.pk).update(attempts=F("attempts") - 1)
         return
     written = {name: _write(photo.id, name, jpeg) for name, jpeg in _named(copies)}
     with transaction.atomic():

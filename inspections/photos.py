@@ -4,14 +4,16 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from inspections.actions.photos import store
 from inspections.loading import meet_bytes
@@ -52,6 +54,48 @@ def copy_path(photo_id: UUID, name: str) -> Path:
     """Where a shown copy lies; it can be made again at any time."""
     hexed = photo_id.hex
     return Path(settings.BLOBS) / "shown" / hexed[-2:] / f"{hexed}-{name}.jpg"
+
+
+class RemoteAway(Exception):
+    """The remote store cannot be reached, or will not do it now; to be tried again."""
+
+
+class RemoteStore(Protocol):
+    """Where originals go besides this disk, under their SHA-256. Every method may raise RemoteAway."""
+
+    def put(self, sha256: str, path: Path) -> None: ...
+    def read(self, sha256: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    def remove(self, sha256: str) -> None:
+        """What is not there is removed."""
+
+
+def remote_store() -> RemoteStore | None:
+    """The store that settings name, or None: then originals stay on this disk."""
+    if not settings.REMOTE_BUCKET:
+        return None
+    wanted = (settings.REMOTE_BUCKET, settings.REMOTE_URL, settings.REMOTE_REGION)
+    return _store_at(*wanted, settings.REMOTE_KEY, settings.REMOTE_SECRET)
+
+
+@lru_cache(maxsize=4)
+def _store_at(*where: str) -> RemoteStore:
+    return import_string(settings.REMOTE_STORE)(*where)
+
+
+def read_original(sha256: str) -> bytes:
+    """The bytes as taken, from this disk or from the remote store. Raises FileNotFoundError and RemoteAway."""
+    try:
+        return path_of(sha256).read_bytes()
+    except FileNotFoundError:
+        remote = remote_store()
+        if remote is None:
+            raise
+    data = remote.read(sha256)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise RemoteAway(f"{sha256}: the remote store gave other bytes")
+    return data
 
 
 def receive(stream: BinaryIO, *, sha256: str, claimed: str | None, person: UUID, device: UUID | None) -> bool:
@@ -215,10 +259,16 @@ def _hold(work: Work, sha256: str, measured: dict[str, Any], *, person: UUID) ->
     blob = Blob(sha256=sha256, stored_at=work.now, **measured)
     if not _insert_missing(blob):
         blob = Blob.objects.select_for_update().get(sha256=sha256)
-    if not path_of(sha256).exists():
+    is_here = path_of(sha256).exists()
+    is_there = blob.remote_at is not None and blob.destroyed_at is None
+    if not is_here and not is_there:
         raise Busy()  # swept in this very moment: the same bytes may be sent again
     if blob.destroyed_at is not None:
         blob.stored_at, blob.sealed_at, blob.destroyed_at = work.now, None, None
+        blob.remote_at = blob.local_dropped_at = None  # to be carried anew: what lies there is being removed
+        work.update(blob)
+    elif is_here and blob.local_dropped_at is not None:
+        blob.local_dropped_at = None  # brought once more
         work.update(blob)
     return _insert_missing(BlobHolder(blob_id=sha256, person_id=person, at=work.now))
 

@@ -151,6 +151,12 @@ PHOTO_MAX_BYTES = env("PHOTO_MAX_BYTES", 25_000_000)
 PHOTO_MAX_PIXELS = env("PHOTO_MAX_PIXELS", 60_000_000)
 SYNC_KEEP_DAYS = env("SYNC_KEEP_DAYS", 400)  # how long a phone may stay away and still be told what went meanwhile
 SYNC_PER_MINUTE = env("SYNC_PER_MINUTE", 6000)  # requests of one phone in one process; 0: as many as it likes
+REMOTE_STORE = "inspections.remote.S3"  # where originals go besides this disk; loaded only where a bucket is named
+REMOTE_BUCKET = env("REMOTE_BUCKET", "")
+REMOTE_URL = env("REMOTE_URL", "")
+REMOTE_REGION = env("REMOTE_REGION", "us-east-1")
+REMOTE_KEY = env("REMOTE_KEY", "")
+REMOTE_SECRET = env("REMOTE_SECRET", "")
 ALERT_ACK_MINUTES = env("ALERT_ACK_MINUTES", 5)
 
 # Dotted strings, as apps and URLs are: the ground names who stands on it without importing them.
@@ -163,11 +169,13 @@ JOBS = [
     "sync.jobs.drain_deferred",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
+    "inspections.carrying.carry",
     "sync.jobs.sweep_uploads",
 ]
 QUEUES = {  # what waits to be done, by the words under which the page at / shows it
     "待发通知": "safety.jobs.deliveries_waiting",
     "待制照片副本": "inspections.jobs.copies_waiting",
+    "待存入远端的照片": "inspections.carrying.blobs_waiting",
     "等候前文的手机操作": "sync.jobs.operations_waiting",
 }
 BESIDE_DJANGO = {  # addresses whose bodies are read as they arrive, each with its ASGI application

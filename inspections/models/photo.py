@@ -90,7 +90,11 @@ class Photo(Document):
 
 
 class Blob(models.Model):
-    """Bytes as taken, on disk under their SHA-256; write-once and private. `destroyed` keeps the row and the hash."""
+    """Bytes as taken, on disk under their SHA-256; write-once and private. `destroyed` keeps the row and the hash.
+
+    Where settings name a remote store they go there as well (inspections/carrying.py): `remote_at` says since when they were
+    read back from it, `local_dropped_at` that the file on this disk has gone.
+    """
 
     sha256 = models.CharField(primary_key=True, max_length=64)
     size_bytes = models.BigIntegerField()
@@ -100,9 +104,32 @@ class Blob(models.Model):
     stored_at = models.DateTimeField()
     sealed_at = models.DateTimeField(null=True)
     destroyed_at = models.DateTimeField(null=True)
+    remote_at = models.DateTimeField(null=True)
+    remote_try_at = models.DateTimeField(
+        null=True
+    )  # not before: a lease while somebody carries, a pause after a failure
+    remote_attempts = models.IntegerField(default=0)
+    local_dropped_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = verbose_name_plural = "照片文件"
+        indexes = [
+            models.Index(
+                fields=["stored_at"],
+                name="blob_here_alone",
+                condition=Q(remote_at__isnull=True, destroyed_at__isnull=True),
+            ),
+            models.Index(
+                fields=["remote_at"],
+                name="blob_here_and_there",
+                condition=Q(remote_at__isnull=False, local_dropped_at__isnull=True),
+            ),
+            models.Index(
+                fields=["destroyed_at"],
+                name="blob_destroyed_here_alone",
+                condition=Q(remote_at__isnull=False, destroyed_at__isnull=False),
+            ),
+        ]
 
 
 class BlobHolder(models.Model):
