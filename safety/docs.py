@@ -26,7 +26,7 @@ TYPES = {
     "null": "空",
 }
 LIMITS = {"minimum": "≥", "maximum": "≤", "minLength": "长度 ≥", "maxLength": "长度 ≤", "minItems": "个数 ≥"}
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("options", "get", "head", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True, slots=True)

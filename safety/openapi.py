@@ -90,6 +90,8 @@ def add_said(result: dict, generator, request, public) -> dict:
         method, path = at.split(" ")
         content = {"application/json": {"schema": ref_of[struct]}}
         result["paths"][path][method]["requestBody"] = {"required": True, "content": content}
+    for beside in settings.SCHEMA_BESIDE:
+        result["paths"] |= deepcopy(import_string(beside))
     for name, verb in verbs.items():
         _add_verb(result, name, ref_of[verb.struct])
     for path in result["paths"].values():

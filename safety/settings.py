@@ -138,6 +138,7 @@ SPECTACULAR_SETTINGS = {
 # What the schema shows of those who stand on the ground: the table of verbs, bodies that msgspec decodes, examples.
 SCHEMA_VERBS = "inspections.verbs.VERBS"
 SCHEMA_BODIES = {"post /api/v1/sync/push": ("sync.push.Envelope", {"ops": "sync.push.Op"})}
+SCHEMA_BESIDE = ["sync.tus_schema.PATHS"]  # doors that stand beside Django
 SCHEMA_EXAMPLES = ["safety.examples.EXAMPLES", "inspections.examples.EXAMPLES"]
 
 LANGUAGE_CODE = "zh-hans"

@@ -4,6 +4,7 @@ The list is written by hand. Whoever opens a door adds a line, and tries the doo
 The admin's addresses stand in test_admin.py.
 """
 
+from django.conf import settings
 from django.urls import get_resolver
 
 from inspections.reading import COLLECTIONS as OF_EVIDENCE
@@ -89,6 +90,10 @@ def test_every_address_is_in_the_list():
     found = {address: methods for address, methods in addresses(get_resolver().url_patterns)}
     ours = {address: methods for address, methods in found.items() if not address.startswith("admin/")}
     assert ours == {address: methods for address, (methods, _) in DOORS.items()}
+
+
+def test_every_door_beside_django_is_in_the_list():
+    assert list(settings.BESIDE_DJANGO) == ["/api/v1/files"]  # test_files
 
 
 def test_every_collection_is_in_the_list():

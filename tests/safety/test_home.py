@@ -104,7 +104,7 @@ def test_state_says_whether_the_worker_turns(tmp_path, settings):
 def test_state_counts_what_waits_to_be_done(town):
     raise_alert(site=town.canteen)
     state = server_state(now=timezone.now())
-    assert state.queues == {"待发通知": 1, "待制照片副本": 0, "等候前文的手机操作": 0}
+    assert state.queues == {"待发通知": 1, "待制照片副本": 0, "待存入远端的照片": 0, "等候前文的手机操作": 0}
     assert state.engine.split()[0] in ("SQLite", "PostgreSQL") and state.seq > 0
 
 

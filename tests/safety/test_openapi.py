@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
@@ -93,6 +94,12 @@ def test_every_door_of_the_api_is_in_the_document():
             continue
         stem = door.replace("^", "").split("<")[0].split("(")[0].rstrip("/")
         assert stem in shown, door
+
+
+def test_every_door_beside_django_is_in_the_document_with_what_it_answers():
+    for prefix in settings.BESIDE_DJANGO:
+        doors = {path: set(said) for path, said in document()["paths"].items() if path.startswith(prefix)}
+        assert doors == {prefix: {"options", "post"}, f"{prefix}/{{upload_id}}": {"head", "patch", "delete"}}
 
 
 @pytest.mark.django_db
