@@ -1,5 +1,6 @@
 """Photo bytes: kept as taken under their SHA-256, shown only as copies. Slow work before the transaction, none inside."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -37,6 +38,11 @@ class HashDiffers(Problem):
 class BlobDestroyed(Problem):
     code, status = "photo-destroyed", 410
     message = "这张照片按规定已经销毁,不再接收。"
+
+
+class StorageFull(Problem):
+    code, status, retryable = "storage-full", 507, True
+    message = "服务器的存储空间不足,照片暂时收不下。照片仍在手机上,请稍后再传,并告诉管理员。"
 
 
 REFUSALS = (PhotoProblem, BlobDestroyed)
@@ -101,8 +107,8 @@ def read_original(sha256: str) -> bytes:
 def receive(stream: BinaryIO, *, sha256: str, claimed: str | None, person: UUID, device: UUID | None) -> bool:
     """Keeps the bytes of a photo that come in one piece; True when they are new to the person who brought them.
 
-    Sending them again is harmless. Raises what `require_wanted` and `keep` raise, and PhotoTooLarge; then nothing of
-    them is left behind.
+    Sending them again is harmless. Raises what `require_wanted` and `keep` raise, PhotoTooLarge and StorageFull; then
+    nothing of them is left behind.
     """
     require_wanted(sha256, person)
     with _incoming() as (path, file):
@@ -193,9 +199,22 @@ def _copy(stream: BinaryIO, file: BinaryIO) -> None:
     while chunk := stream.read(CHUNK):
         size += len(chunk)
         require_size(size)
-        file.write(chunk)
-    file.flush()
-    os.fsync(file.fileno())
+        with disk_room():
+            file.write(chunk)
+    with disk_room():
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def disk_room() -> Iterator[None]:
+    """A disk that runs full while bytes are written is a refusal. Raises StorageFull."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull() from fault
+        raise
 
 
 def make_durable(path: Path, final: Path) -> None:

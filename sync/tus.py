@@ -10,6 +10,7 @@ import base64
 import binascii
 import logging
 import re
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -198,6 +199,8 @@ def create(call: Call) -> HttpResponse | Part:
     if not concat and (known := _known(call, length, more)):
         return _created(call, known)
     upload = _begun(call, length, more) or _new(call, length, concat=concat, **more)
+    if length and uploads.offset_of(upload) == length:
+        _finish_late(call, upload)  # else it would look complete
     chunk_bytes = call.number("Content-Length")
     has_chunk = call.carries_chunk and chunk_bytes != 0
     if (has_chunk and uploads.offset_of(upload) == 0) or (length == 0 and not concat):
@@ -382,7 +385,7 @@ async def _carry(call: Call, begun: HttpResponse | Part) -> HttpResponse:
     try:
         try:
             await _receive(call, part)
-        except (PhoneGone, UploadStalled, uploads.ChunkTooLong, uploads.StorageFull):
+        except (PhoneGone, UploadStalled, uploads.ChunkTooLong, photos.StorageFull):
             await STORE.run(_keep_rest, part)
             raise
         return await STORE.run(_settled, call, part)
@@ -487,6 +490,11 @@ async def _send(send: Callable, response: HttpResponse, *, has_body: bool) -> No
 
 @asynccontextmanager
 async def threads_kept() -> AsyncIterator[None]:
-    """While the server runs, the threads of the store keep their connections; a member of its lifespan."""
+    """While the server runs, the threads of the store keep their connections; a member of its lifespan.
+
+    A phone at its upload takes two descriptors, so the process takes as many as it may have.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with STORE.kept():
         yield

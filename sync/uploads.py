@@ -12,8 +12,8 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -22,7 +22,7 @@ from django.conf import settings
 
 from inspections import photos
 from safety.changes import Work
-from safety.errors import Malformed, NotFound, Problem
+from safety.errors import Busy, Malformed, NotFound, Problem
 from safety.ids import new_id
 from sync.models import Upload
 
@@ -58,11 +58,6 @@ class FileDiffers(Problem):
 class ChunkTooLong(Problem):
     code, status = "chunk-too-long", 413
     message = "发来的内容超出了这张照片说好的大小({length} 字节)。"
-
-
-class StorageFull(Problem):
-    code, status, retryable = "storage-full", 507, True
-    message = "服务器的存储空间不足,照片暂时收不下。照片仍在手机上,请稍后再传,并告诉管理员。"
 
 
 class PartsUnfinished(Problem):
@@ -124,7 +119,7 @@ def require_room(size_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize - size_bytes < SPARE_BYTES:
-        raise StorageFull()
+        raise photos.StorageFull()
 
 
 class Checksum:
@@ -190,7 +185,7 @@ class Part:
                     raise ChunkDiffers(offset=self.offset)
                 _append(self.target, self.fd)
                 self.offset += self.written
-            with _room():
+            with photos.disk_room():
                 os.fsync(self.fd)
             if self.is_new and not self.is_whole:
                 photos.sync_folder(self.path.parent)
@@ -211,20 +206,9 @@ class Part:
             os.close(self.fd)
 
 
-@contextmanager
-def _room() -> Iterator[None]:
-    """A full disk is a refusal. Raises StorageFull."""
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull() from fault
-        raise
-
-
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
-    with _room():
+    with photos.disk_room():
         while view:
             view = view[os.write(fd, view) :]
 
@@ -236,10 +220,15 @@ def _append(source: int, fd: int) -> None:
 
 
 def hold(upload: Upload, *, checksum: Checksum | None = None) -> Part:
-    """Opens the part file for its one writer. Raises UploadLocked while another holds it."""
+    """Opens the part file for its one writer. Raises UploadLocked while another holds it, and Busy."""
     path = part_path(upload.id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as fault:
+        if fault.errno in (errno.EMFILE, errno.ENFILE):  # so many uploads at once: a little later there are fewer
+            raise Busy() from fault
+        raise
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino != os.stat(path).st_ino:
@@ -317,7 +306,7 @@ def concatenate(upload: Upload, parts: Sequence[Upload], *, device: UUID | None)
                 _append(fd, whole.fd)
             finally:
                 os.close(fd)
-        with _room():
+        with photos.disk_room():
             os.fsync(whole.fd)
         finish(whole, device=device)
     finally:

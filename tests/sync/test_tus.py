@@ -417,6 +417,15 @@ def test_file_that_is_whole_but_was_never_handed_over_is_finished_when_asked(pho
     assert Upload.objects.get().finished_at is not None
 
 
+def test_file_that_is_whole_but_was_never_handed_over_is_finished_when_it_is_announced_again(phone, blobs):
+    phone.create(PICTURE)
+    part = uploads.hold(Upload.objects.get())
+    part.write(PICTURE)
+    part.close()
+    again = phone.create(PICTURE)
+    assert (again.status, again.offset, files(blobs)) == (201, len(PICTURE), {sha(PICTURE)})
+
+
 def test_file_that_is_whole_and_differs_begins_again_when_asked(phone, blobs):
     path = phone.create(PICTURE).path
     part = uploads.hold(Upload.objects.get())
@@ -451,7 +460,7 @@ def test_disk_that_runs_full_takes_no_more_of_a_chunk(phone):
     path.parent.mkdir(parents=True)
     path.symlink_to("/dev/full")  # whatever is written there finds no space
     part = uploads.hold(Upload.objects.get())
-    with pytest.raises(uploads.StorageFull):
+    with pytest.raises(photos.StorageFull):
         part.write(PICTURE)
     part.close()
 
