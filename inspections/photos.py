@@ -21,6 +21,7 @@ from inspections.loading import meet_bytes
 from inspections.models import Blob, BlobHolder, Photo, PhotoState
 from inspections.photo_problems import PhotoProblem, PhotoTooLarge
 from inspections.pictures import look
+from safety import rows
 from safety.access import sight_of, today
 from safety.changes import Work, unit
 from safety.errors import Busy, Problem
@@ -125,7 +126,7 @@ def require_size(size_bytes: int) -> None:
 def require_wanted(sha256: str, person: UUID) -> Blob | None:
     """The blob of these bytes, if they are here. Raises BlobDestroyed for what went under a ban: it comes back only for a
     photo that the checklist allows."""
-    blob = Blob.objects.filter(pk=sha256).first()
+    blob = next(iter(rows.find(Blob, sha256=sha256)), None)
     if blob is None or blob.destroyed_at is None:
         return blob
     if blob.sealed_at is not None and not Photo.objects.filter(sha256=sha256, author_id=person).exists():
@@ -250,14 +251,14 @@ def _link(
     sha256: str, measured: dict[str, Any], *, person: UUID, device: UUID | None, also: Callable[[Work], None]
 ) -> bool:
     """One unit: the blob, its holder, and the person's photos that waited for it (`photo.stored`)."""
-    waiting = Photo.objects.filter(sha256=sha256, author_id=person, state=PhotoState.DECLARED).order_by("id")
+    waiting = {"sha256": sha256, "author_id": person, "state": PhotoState.DECLARED}
 
     def door(more: frozenset[UUID]) -> bool:
         with unit(actor=person, device=device, source="blob") as work:
-            work.lock({*waiting.values_list("unit_id", flat=True), *more})
+            work.lock(rows.pick_one(Photo, "unit_id", **waiting) | more)
             meet_bytes(person)
             new = _hold(work, sha256, measured, person=person)
-            arrived = list(waiting.all())
+            arrived = sorted(rows.find(Photo, **waiting), key=lambda photo: photo.id)
             if unlocked := {photo.unit_id for photo in arrived} - set(work.heads):
                 raise MoreToLock(unlocked)
             body = work.body(b'{"stored":"' + sha256.encode() + b'"}')

@@ -122,9 +122,9 @@ class DeskSessionAuthentication(SessionAuthentication):
         return "Session"
 
 
-def caller_of(scope: dict, *, method: str) -> tuple[Person, Device | None]:
+def caller_of(scope: dict, *, method: str, view: object = None) -> tuple[Person, Device | None]:
     """Who calls a door that stands beside Django (an ASGI scope), by the same ways as at Django's doors; their device,
-    or None for a desk's session.
+    or None for a desk's session. `view` stands for the door where authentication asks for a view.
 
     The body is not touched: of the headers, those that tell of one are left out. Raises Unauthenticated, NotAllowed
     (CSRF) and Malformed.
@@ -133,7 +133,8 @@ def caller_of(scope: dict, *, method: str) -> tuple[Person, Device | None]:
     request = ASGIRequest({**scope, "method": method, "headers": headers}, io.BytesIO())
     SessionMiddleware(_nothing).process_request(request)
     AuthenticationMiddleware(_nothing).process_request(request)
-    asked = Request(request, authenticators=[DeviceTokenAuthentication(), DeskSessionAuthentication()])
+    authenticators = [DeviceTokenAuthentication(), DeskSessionAuthentication()]
+    asked = Request(request, authenticators=authenticators, parser_context={"view": view})
     try:
         if not asked.user.is_authenticated:
             raise Unauthenticated()

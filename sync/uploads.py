@@ -21,6 +21,7 @@ from uuid import UUID
 from django.conf import settings
 
 from inspections import photos
+from safety import rows
 from safety.changes import Work
 from safety.errors import Busy, Malformed, NotFound, Problem
 from safety.ids import new_id
@@ -77,7 +78,7 @@ def part_path(upload_id: UUID) -> Path:
 
 def find(upload_id: UUID, person: UUID) -> Upload:
     """An upload of this person's. Raises NotFound for an unknown one and for another's alike."""
-    upload = Upload.objects.filter(pk=upload_id, person_id=person).first()
+    upload = next(iter(rows.find(Upload, id=upload_id, person_id=person)), None)
     if upload is None:
         raise NotFound()
     return upload
@@ -85,8 +86,7 @@ def find(upload_id: UUID, person: UUID) -> Upload:
 
 def begun(person: UUID, device: UUID | None, *, sha256: str, length_bytes: int) -> Upload | None:
     """The upload of the same bytes that this phone has begun already and lost the address of."""
-    same = Upload.objects.filter(person_id=person, sha256=sha256, finished_at__isnull=True)
-    for upload in same:
+    for upload in rows.find(Upload, person_id=person, sha256=sha256, finished_at=None):
         if (upload.device_id, upload.length_bytes, upload.concat) == (device, length_bytes, ""):
             return upload
     return None
