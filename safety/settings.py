@@ -168,6 +168,7 @@ JOBS = [
     "safety.jobs.deliver",
     "safety.horizon.sweep_tombstones",
     "sync.jobs.drain_deferred",
+    "sync.jobs.take_up_unanswered",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
     "inspections.carrying.carry",

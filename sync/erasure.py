@@ -7,7 +7,7 @@ from safety.erasure import Erasure
 from safety.errors import Problem
 from safety.models import Body, Index
 from sync.jobs import SyncResult
-from sync.models import Operation, Verdict, Waiting
+from sync.models import Operation, Review, Verdict, Waiting, Why
 
 
 class Erased(Problem):
@@ -49,4 +49,6 @@ def _erase_verdict(erasure: Erasure, operation: Operation, verdict: Verdict | No
     erasure.update(verdict)
     told = Index.objects.filter(collection=SyncResult.collection, doc_id=operation.op_id).first()
     if told is not None:
-        erasure.say(SyncResult(verdict, person=operation.person_id, rev=told.rev), "operation.erased")
+        flagged = Review.objects.filter(op_id=operation.op_id, why=Why.OUT_OF_ORDER).exists()
+        result = SyncResult(verdict, person=operation.person_id, rev=told.rev, out_of_order=flagged)
+        erasure.say(result, "operation.erased")

@@ -27,6 +27,7 @@ from safety.models import Body, Index
 from safety.scopes import PastSights
 from safety.verbs import Outcome, Saying, World, decide, with_locks
 from sync.models import Operation, Verdict, Waiting
+from sync.waiting import NeverCame, wait_after_fault
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class Heard:
     waiting_for: Sequence = ()
     said_at: datetime | None = None
     skew: timedelta = timedelta()
+    overdue: bool = False  # it has waited long enough: heard as things stand, whatever it waited for
+    out_of_order: bool = False  # it was, and a step that it names in `after` has not come
 
 
 def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
@@ -277,7 +280,7 @@ def hear_batch(batch: list[Heard], *, sight: Sight, device: UUID, now: datetime,
         try:
             _hear_together(todo, sight=sight, device=device, now=now, source=source)
         except Exception as fault:  # ours is the fault, theirs the work: it is stored, and blocks no other
-            _give_way(todo, fault, alone=attempt is not fresh, person=sight.person_id)
+            _give_way(todo, fault, alone=attempt is not fresh, person=sight.person_id, now=now)
             stuck |= {_aggregate(heard) for heard in todo if heard.status}
 
 
@@ -286,7 +289,7 @@ def _aggregate(heard: Heard) -> UUID:
     return heard.op.id if heard.op is not None else heard.op_id
 
 
-def _give_way(todo: list[Heard], fault: Exception, *, alone: bool, person: UUID) -> None:
+def _give_way(todo: list[Heard], fault: Exception, *, alone: bool, person: UUID, now: datetime) -> None:
     """A batch that failed is heard again; a lone operation that the database refuses is `retry`, one that we cannot hear waits."""
     for heard in todo:
         heard.status, heard.seq, heard.problem = "", None, None
@@ -297,6 +300,7 @@ def _give_way(todo: list[Heard], fault: Exception, *, alone: bool, person: UUID)
     else:
         log.error("push.failed op=%s person=%s", todo[0].op_id, person, exc_info=fault)
         todo[0].status, todo[0].problem = "deferred", ServerError()
+        wait_after_fault(todo[0].op_id, _aggregate(todo[0]), person=person, now=now)
 
 
 def recall(operation: Operation) -> Heard | None:
@@ -411,19 +415,22 @@ def _hear(world: World, heard: Heard, spoken, statuses: dict[UUID, str]) -> Outc
         outcome = Outcome("rejected", problem=heard.fault)
     else:
         saying = next(spoken)
-        outcome = _after(heard.op, statuses) or decide(world, VERBS, saying)
+        outcome = _after(heard, statuses) or decide(world, VERBS, saying)
+        if heard.overdue and outcome.status == "deferred":
+            outcome = Outcome("rejected", problem=NeverCame())
     statuses[heard.op_id] = outcome.status
     return outcome
 
 
-def _after(op: Op, statuses: dict[UUID, str]) -> Outcome | None:
-    """What its `after` forbids: it waits for what is not there, and falls with what was rejected."""
-    for needed in op.after:
+def _after(heard: Heard, statuses: dict[UUID, str]) -> Outcome | None:
+    """What its `after` forbids: it waits for what is not there, though not for ever, and falls with what was rejected."""
+    for needed in heard.op.after:
         status = statuses.get(needed)
         if status == "rejected":
             return Outcome("rejected", problem=DependencyFailed(op_id=str(needed)))
-        if status not in FINAL:
+        if status not in FINAL and not heard.overdue:
             return Outcome("deferred", waiting_for=[("operations", needed)])
+        heard.out_of_order |= status not in FINAL
     return None
 
 
@@ -452,10 +459,15 @@ def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person
                 )
                 for heard, outcome in waiting
             ],
-            ignore_conflicts=True,
+            update_conflicts=True,  # what it waits for may be another thing by now; since when does not change
+            unique_fields=["op_id"],
+            update_fields=["kind", "doc_id"],
         )
         log.info("push.deferred ops=%d person=%s", len(held), person)
-    if waited := [heard.op_id for heard, _ in decided if heard.replayed]:
+    waited = [heard.op_id for heard, _ in decided if heard.replayed]
+    if (
+        waited and work.source != "drain"
+    ):  # what was drained waits until its author is told, which a crash must not lose
         Waiting.objects.filter(op_id__in=waited).delete()
 
     def verdicts(first: int) -> list:
