@@ -16,7 +16,7 @@ from inspections import photos
 from inspections.models import Photo, PhotoState
 from inspections.verbs import VERBS, hear, ready
 from safety.access import sight_of, today
-from safety.authentication import device_id_of
+from safety.authentication import device_id_of, token_to_rescue
 from safety.changes import unit
 from safety.errors import Malformed, NotFound, Problem, TooLarge
 from safety.ids import new_id
@@ -136,6 +136,7 @@ class BlobView(APIView):
     """PUT the bytes of a photo under their SHA-256: 201 new to you, 200 known to you. HEAD asks whether they are."""
 
     parser_classes = [AnyBytes]
+    opens_to = staticmethod(token_to_rescue)
 
     @extend_schema(
         operation_id="blobs_put",
@@ -146,7 +147,7 @@ class BlobView(APIView):
         responses={
             201: OpenApiResponse(description="收到了"),
             200: OpenApiResponse(description="您已传过"),
-            **refusals(401, 413, 415, 422),
+            **refusals(401, 403, 413, 415, 422),
         },
     )
     def put(self, request, sha256: str):

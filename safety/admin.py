@@ -39,7 +39,7 @@ from safety.unit_admin import EvidenceAdmin, Noted, UnitAdmin, administered, bod
 
 STAGES = [("kindergarten", "幼儿园"), ("primary", "小学"), ("junior", "初中"), ("senior", "高中")]
 AT_BUREAU = BUREAU_SIDE - {Role.INSPECTOR.value}  # an inspector may be posted to the bureau or to one school
-OF_THE_LOG = ("alerts", "shifts", "checklists")  # collections that the Index does not hold
+OF_THE_LOG = ("alerts", "shifts", "checklists", "devices")  # collections that the Index does not hold
 
 admin.site.unregister(Group)  # rights follow from posts
 
@@ -472,7 +472,7 @@ class DeliveryAdmin(EvidenceAdmin):
 
 @admin.register(Device)
 class DeviceAdmin(EvidenceAdmin):
-    list_display = ["person", "name", "registered_at", "revoked_at"]
+    list_display = ["person", "name", "registered_at", "revoked_at", "lost_at", "wiped_at"]
     list_select_related = ["person"]
     search_fields = ["name", "person__name"]
     ordering = ["-registered_at"]

@@ -28,21 +28,6 @@ class LoginAnswer(serializers.Serializer):
     person = PersonBrief()
 
 
-class DeviceRow(DeviceBrief):
-    registered_at = serializers.DateTimeField()
-    last_used_at = serializers.DateTimeField(allow_null=True)
-    revoked_at = serializers.DateTimeField(allow_null=True)
-    current = serializers.BooleanField(help_text="就是发出这次请求的终端")
-
-
-class DeviceRows(serializers.Serializer):
-    devices = DeviceRow(many=True)
-
-
-class DeviceName(serializers.Serializer):
-    name = serializers.CharField(max_length=60)
-
-
 class NodeBrief(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()

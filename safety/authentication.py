@@ -18,7 +18,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from safety import rows
-from safety.errors import Malformed, NotAllowed, Unauthenticated
+from safety.errors import Malformed, NotAllowed, Problem, Unauthenticated
 from safety.models import Device, DeviceToken, Person
 from safety.models.device import TOKEN_DAYS
 
@@ -59,13 +59,26 @@ class AccountDisabled(Unauthenticated):
     message = "这个账号已停用,不能再同步。手机上没有上传的内容都还在,请导出后交给管理员。"
 
 
+class DeviceBlocked(Problem):
+    """A revoked phone is to drop what it holds; `action` says whether it may send first, `push_until` until when."""
+
+    code, status = "device-blocked", 403
+    message = "这台手机已被停用,管理员要求清除其中的内容。"
+
+
+RESCUED = "这台手机已被停用。请先让它把没有上传的内容传完(期限 {until}),然后清除。"
+
+
 def token_of(secret: str, *, now: datetime) -> DeviceToken:
-    """The living token of a secret, its device and person with it. Raises Unauthenticated, AccountDisabled."""
+    """The living token of a secret, its device and person with it.
+
+    Raises Unauthenticated, AccountDisabled, DeviceBlocked.
+    """
     token = _living(secret, now=now)
     if token is None and _is_disabled(secret):
         raise AccountDisabled(action="export")
     if token is None:
-        raise Unauthenticated("token-expired", "登录已失效。手机上的内容都还在,请重新登录后继续上传。")
+        raise _blocked(token_to_wipe(secret, now=now).device, now)
     if now - token.last_used_at > TOUCH_EVERY:
         DeviceToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
@@ -86,6 +99,43 @@ def _is_disabled(secret: str) -> bool:
     return standing.filter(device__revoked_at__isnull=True, device__person__is_active=False).exists()
 
 
+def token_to_rescue(secret: str, *, now: datetime) -> DeviceToken:
+    """For doors that take what lies on a phone: a living token, or one of a phone that may still send before its wipe.
+
+    Raises Unauthenticated, DeviceBlocked.
+    """
+    try:
+        return token_of(secret, now=now)
+    except DeviceBlocked:
+        token = token_to_wipe(secret, now=now)
+        if not _may_send(token.device, now):
+            raise
+        return token
+
+
+def token_to_wipe(secret: str, *, now: datetime) -> DeviceToken:
+    """Any token, living or not, of a phone that was told to wipe itself. Raises Unauthenticated."""
+    told = DeviceToken.objects.filter(sha256=_digest(secret), device__wipe_ordered_at__isnull=False)
+    token = told.select_related("device", "device__person").first()
+    if token is None:
+        raise Unauthenticated("token-expired", "登录已失效。手机上的内容都还在,请重新登录后继续上传。")
+    return token
+
+
+def _may_send(device: Device, now: datetime) -> bool:
+    return device.wiped_at is None and device.rescue_until is not None and now < device.rescue_until
+
+
+def _blocked(device: Device, now: datetime) -> DeviceBlocked:
+    if not _may_send(device, now):
+        return DeviceBlocked(action="wipe")
+    until = device.rescue_until.isoformat(timespec="seconds")
+    said = f"{timezone.localtime(device.rescue_until):%Y-%m-%d %H:%M}"
+    blocked = DeviceBlocked(message=RESCUED, until=said, action="push-then-wipe", push_until=until)
+    blocked.more.pop("until")
+    return blocked
+
+
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -96,7 +146,10 @@ class _CsrfCheck(CsrfViewMiddleware):
 
 
 class DeviceTokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer …`, or the phone's cookie; the cookie also wants the CSRF token on unsafe methods."""
+    """`Authorization: Bearer …`, or the phone's cookie; the cookie also wants the CSRF token on unsafe methods.
+
+    A view opens to living tokens, unless it says by `opens_to` which others it takes (`token_to_rescue`, `token_to_wipe`).
+    """
 
     def authenticate(self, request) -> tuple[Person, Device] | None:
         secret = _bearer(request)
@@ -105,7 +158,8 @@ class DeviceTokenAuthentication(BaseAuthentication):
             if secret is None:
                 return None
             _require_csrf(request._request)
-        device = token_of(secret, now=timezone.now()).device
+        opens_to = getattr(request.parser_context["view"], "opens_to", token_of)
+        device = opens_to(secret, now=timezone.now()).device
         claimed = request.headers.get("Sync-Device")
         if claimed is not None and claimed != str(device.id):
             raise Malformed("other-device", "请求里的终端编号与登录的终端不一致,请重新登录。")

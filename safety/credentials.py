@@ -11,7 +11,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest, parse_cookie
 
-from safety.authentication import COOKIE, token_of
+from safety.authentication import COOKIE, DeviceBlocked, token_of
 from safety.errors import Unauthenticated
 from safety.models import DeviceToken, Person
 
@@ -64,7 +64,7 @@ def still_good(credentials: Iterable[Credential], *, now: datetime) -> set[Crede
 def _by_token(secret: str, now: datetime) -> Credential | None:
     try:
         token = token_of(secret, now=now)
-    except Unauthenticated:
+    except (Unauthenticated, DeviceBlocked):
         return None
     return Credential(token.device.person_id, token_id=token.id)
 

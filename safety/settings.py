@@ -132,6 +132,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "整改 Rectification"},
         {"name": "值班与预警 Duty and alerts"},
         {"name": "同步 Sync"},
+        {"name": "终端 Devices"},
         {"name": "变更记录 Log"},
     ],
 }
@@ -183,6 +184,15 @@ QUEUES = {  # what waits to be done, by the words under which the page at / show
 BESIDE_DJANGO = {  # addresses whose bodies are read as they arrive, each with its ASGI application
     "/api/v1/files": "sync.tus.application",
 }
+HOLDINGS = {  # what may lie on a phone and nowhere else: see safety/held.py
+    "photos": "inspections.holdings.photos_not_here",
+    "drafts": "inspections.holdings.drafts",
+    "tasks": "inspections.holdings.tasks_due",
+}
+BYTES_BROUGHT = "inspections.holdings.bytes_brought"
+UNSENT_ALERT_HOURS = env(
+    "UNSENT_ALERT_HOURS", 48
+)  # work that lies on a phone for longer is told to its owner and bureau
 LIFESPAN = [
     "safety.lifespan.ready_database",
     "safety.lifespan.sound_settings",

@@ -17,6 +17,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("api/v1/schema.json", schema_json, name="schema"),
     path("api/v1/auth/", include("safety.auth_urls")),
+    path("api/v1/", include("safety.device_urls")),
     path("api/v1/", include("safety.reading_urls")),
     path("api/v1/", include("inspections.reading_urls")),
     path("api/v1/", include("sync.urls")),

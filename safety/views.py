@@ -1,4 +1,7 @@
-"""The doors for signing in: a phone's token under /api/v1/auth/, a desk's session at /login/."""
+"""The doors for signing in: a phone's token under /api/v1/auth/, a desk's session at /login/.
+
+What is done to phones afterwards stands in device_views.py.
+"""
 
 import logging
 from datetime import timedelta
@@ -22,7 +25,7 @@ from safety import auth_serializers as shapes
 from safety.access import GRANTS, may_administer, sight_of, today
 from safety.authentication import COOKIE, device_id_of, end_tokens, issue_token, register_device, set_cookie
 from safety.duty import watches
-from safety.errors import NotFound, SlowDown, Unauthenticated
+from safety.errors import SlowDown, Unauthenticated
 from safety.handlers import problem_response
 from safety.models import Device, Organisation, Person
 
@@ -115,48 +118,6 @@ class MeView(APIView):
         )
 
 
-class Devices(APIView):
-    """My phones."""
-
-    @extend_schema(operation_id="auth_devices", summary="我的终端", responses={200: shapes.DeviceRows})
-    def get(self, request) -> HttpResponse:
-        mine = request.user.devices.prefetch_related("tokens").order_by("-registered_at", "id")
-        current = device_id_of(request)
-        return Response({"devices": [_device(device, current) for device in mine]})
-
-
-class DeviceRename(APIView):
-    @extend_schema(
-        operation_id="auth_device_rename",
-        summary="终端改名",
-        request=shapes.DeviceName,
-        responses={200: shapes.DeviceRow},
-    )
-    def post(self, request, device_id) -> HttpResponse:
-        device = _my_device(request, device_id)
-        device.name = _checked(shapes.DeviceName, request.data)["name"]
-        device.save(update_fields=["name"])
-        return Response(_device(device, device_id_of(request)))
-
-
-class DeviceRevoke(APIView):
-    """A lost phone: its token ends at once and for good. What it had not sent stays on it."""
-
-    @extend_schema(
-        operation_id="auth_device_revoke", summary="停用终端", request=None, responses={200: shapes.DeviceRow}
-    )
-    def post(self, request, device_id) -> HttpResponse:
-        now = timezone.now()
-        device = _my_device(request, device_id)
-        with transaction.atomic():
-            if device.revoked_at is None:
-                device.revoked_at = now
-                device.save(update_fields=["revoked_at"])
-            end_tokens(device, now=now)
-        log.info("auth.device_revoked person=%s device=%s", request.user.pk, device.id)
-        return Response(_device(device, device_id_of(request)))
-
-
 class DeskLogin(LoginView):
     """The desk's page for signing in; its session also opens the admin and the desk's socket."""
 
@@ -191,26 +152,8 @@ def _checked(shape, data) -> dict:
     return serializer.validated_data
 
 
-def _my_device(request, device_id) -> Device:
-    device = request.user.devices.filter(id=device_id).first()
-    if device is None:
-        raise NotFound()
-    return device
-
-
 def _person(person: Person) -> dict:
     return {"id": person.id, "username": person.username, "name": person.name}
-
-
-def _device(device: Device, current) -> dict:
-    return {
-        "id": device.id,
-        "name": device.name,
-        "registered_at": device.registered_at,
-        "last_used_at": max((token.last_used_at for token in device.tokens.all()), default=None),
-        "revoked_at": device.revoked_at,
-        "current": device.id == current,
-    }
 
 
 def _post(post) -> dict:

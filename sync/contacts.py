@@ -70,15 +70,25 @@ def _is_news(before: Contact, heard: Heard) -> bool:
 
 def _merged(contact: Contact, heard: Heard, *, now: datetime, pulled_seq: int | None) -> Contact:
     contact.at = now
+    if heard.skew_ms is not None:
+        contact.skew_ms = heard.skew_ms
     if heard.outbox_ops is not None:
         contact.outbox_ops, contact.outbox_blobs = heard.outbox_ops, heard.outbox_blobs
         contact.outbox_oldest_at = heard.outbox_oldest_at
-    if heard.skew_ms is not None:
-        contact.skew_ms = heard.skew_ms
+        contact.unsent_since = _unsent_since(contact, now)
     contact.app_version = heard.app_version or contact.app_version
     if pulled_seq is not None:
         contact.pulled_seq = pulled_seq
     return contact
+
+
+def _unsent_since(contact: Contact, now: datetime) -> datetime | None:
+    """When the oldest thing in the outbox was made, by our clock: as the phone says, else since it first said so."""
+    if not contact.outbox_ops and not contact.outbox_blobs:
+        return None
+    if contact.outbox_oldest_at is None:
+        return contact.unsent_since or now
+    return min(contact.outbox_oldest_at - timedelta(milliseconds=contact.skew_ms or 0), now)
 
 
 def _outbox(said: str | None) -> tuple[int | None, int | None, datetime | None]:

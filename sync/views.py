@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.parsers import BaseParser
 from rest_framework.views import APIView
 
-from safety.authentication import device_id_of
+from safety.authentication import device_id_of, token_to_rescue
 from safety.encoding import decoded, pack
 from safety.errors import Busy, Malformed, NotAllowed, SlowDown, TooLarge, Unauthenticated
 from safety.schema import PROBLEM, ProblemShape, refusals
@@ -71,6 +71,8 @@ class SyncView(APIView):
 class PushView(SyncView):
     """POST a batch of operations; 200 with one verdict each, whatever the verdicts."""
 
+    opens_to = staticmethod(token_to_rescue)
+
     @extend_schema(
         operation_id="sync_push",
         tags=["同步 Sync"],
@@ -80,7 +82,7 @@ class PushView(SyncView):
             "请求可用 Content-Encoding: gzip 或 zstd 压缩。旧版本的应用总能推送。"
         ),
         request=OpenApiTypes.OBJECT,
-        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "回执"), **refusals(400, 401, 413, 415, 429, 503)},
+        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "回执"), **refusals(400, 401, 403, 413, 415, 429, 503)},
     )
     def post(self, request):
         body = _body(request)
@@ -163,7 +165,9 @@ class PullView(SyncView):
             ),
             (400, PROBLEM): OpenApiResponse(ProblemShape, "malformed, cursor-filter-mismatch"),
             (401, PROBLEM): OpenApiResponse(ProblemShape, "unauthenticated, token-expired"),
-            (403, PROBLEM): OpenApiResponse(ProblemShape, "no-device, account-disabled"),
+            (403, PROBLEM): OpenApiResponse(
+                ProblemShape, "no-device, account-disabled, device-blocked:按 action 清除,或先传完再清除"
+            ),
             (409, PROBLEM): OpenApiResponse(ProblemShape, "cursor-ahead:请重新下载"),
             (410, PROBLEM): OpenApiResponse(ProblemShape, "epoch-changed, cursor-expired:请重新下载"),
             (426, PROBLEM): OpenApiResponse(ProblemShape, "client-too-old:请更新应用;推送不受影响"),

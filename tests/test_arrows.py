@@ -124,6 +124,7 @@ MAY_LISTEN = {  # file → the signals that it may hear or send
 MAY_CATCH_ALL = {"sync/push.py": 1}  # the push loop: our fault must not block the operations after it
 DOORS = {  # the files that may open a unit of work
     "safety/admin_site.py",
+    "safety/devices.py",
     "safety/erasure.py",
     "safety/horizon.py",  # it takes rows out of the log, which only a unit may
     "safety/hub.py",

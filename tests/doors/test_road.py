@@ -28,9 +28,12 @@ GET sync/pull as another's phone   400  400  400  400  400  400  400  400  400  
 PUT blobs                           ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   401
 HEAD blobs of the inspector         ✓   404  404  404  404  404  404  404  404  404  404  404  404  404  401
 GET auth/me                         ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   401
-GET auth/devices                    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   401
-POST auth/devices rename            ✓   404  404  404  404  404  404  404  404  404  404  404  404  404  401
-POST auth/devices revoke            ✓   404  404  404  404  404  404  404  404  404  404  404  404  404  401
+GET devices                         ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   401
+POST devices rename                 ✓   404  404  404  404  404  404  404  404  404  404  404  404  404  401
+POST devices revoke                 ✓   404  404  404   ✓   404  404  404  404  404  404  404  404  404  401
+POST devices lose                   ✓   404  404  404   ✓   404  404  404  404  404  404  404  404  404  401
+POST devices wipe                  403  404  404  404   ✓   404  404  404  404  404  404  404  404  404  401
+POST devices wiped                 401  401  401  401  401  401  401  401  401  401  401  401  401  401  401
 POST auth/logout                    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓   401
 POST auth/login                     ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓    ✓
 POST auth/login, wrong password    401  401  401  401  401  401  401  401  401  401  401  401  401  401  401
@@ -47,7 +50,7 @@ POST a document                    405  405  405  405  405  405  405  405  405  
 PUT a document                     405  405  405  405  405  405  405  405  405  405  405  405  405  405  401
 POST a word that no verb has       404  404  404  404  404  404  404  404  404  404  404  404  404  404  401
 """)
-DOORS_OPEN = 162
+DOORS_OPEN = 166
 
 
 def session_of(caller):
@@ -76,7 +79,7 @@ class Road:
         return lambda caller: caller.call("POST", "/api/v1/auth/login", said.encode())
 
     def on_device(self, action, body=b"{}"):
-        address = f"/api/v1/auth/devices/{{}}/{action}"
+        address = f"/api/v1/devices/{{}}/{action}"
         return lambda caller: self.alike(caller, "POST", address, self.inspector.device.id, body)
 
     def alike(self, caller, method, address, known, body=b"", *, unknown=None):
@@ -105,9 +108,12 @@ class Road:
                 caller, "HEAD", "/api/v1/blobs/{}", self.sha256, unknown="0" * 64
             ),
             "GET auth/me": plain("GET", "auth/me"),
-            "GET auth/devices": plain("GET", "auth/devices"),
-            "POST auth/devices rename": self.on_device("rename", '{"name": "旧手机"}'.encode()),
-            "POST auth/devices revoke": self.on_device("revoke"),
+            "GET devices": plain("GET", "devices"),
+            "POST devices rename": self.on_device("rename", '{"name": "旧手机"}'.encode()),
+            "POST devices revoke": self.on_device("revoke"),
+            "POST devices lose": self.on_device("lose"),
+            "POST devices wipe": self.on_device("wipe"),
+            "POST devices wiped": plain("POST", "devices/wiped"),
             "POST auth/logout": plain("POST", "auth/logout"),
             "POST auth/login": self.login(PASSWORD),
             "POST auth/login, wrong password": self.login("wrong"),
@@ -158,7 +164,7 @@ def test_front_page_tells_an_alert_to_whoever_knows_it_and_to_nobody_else(road):
 def test_devices_are_ones_own(road):
     for caller in road.town.callers:
         if caller.person is not None:
-            rows = json.loads(caller.call("GET", "/api/v1/auth/devices").content)["devices"]
+            rows = json.loads(caller.call("GET", "/api/v1/devices").content)["devices"]
             assert {row["id"] for row in rows} == {str(device.id) for device in caller.person.devices.all()} != set()
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from safety import consumers, hub, jobs, ring
 from safety.access import readers_among, sight_of, today
 from safety.changes import clock_now
+from safety.devices import lose, revoke
 from safety.duty import posts_of
 from safety.guard import lifted
 from safety.models import Delivery, Device, DutyShift, Person, Post
@@ -230,6 +231,15 @@ async def test_post_that_was_taken_away_stops_the_frames_at_once(running, town):
         await db(Post.objects.filter(person=town.officer).update)(to_on=yesterday)
         await db(raise_alert)(site=town.canteen)
         assert (await desk.wire.receive_output(PATIENCE)) == {"type": "websocket.close", "code": 4403}
+
+
+@pytest.mark.parametrize("end", [revoke, lose])
+async def test_revoking_a_phone_closes_its_sockets_at_once(running, town, end):
+    device, secret = await db(make_token)(person=town.officer)
+    async with Opened("desk", secret=secret) as desk, Opened("poke", secret=secret) as phone:
+        await desk.frame()
+        await db(end)(device, by=town.administrator, now=timezone.now())
+        assert await desk.closed() == await phone.closed() == 4401
 
 
 async def test_device_that_was_revoked_gets_no_frame_and_is_told_to_sign_in(running, town):

@@ -118,7 +118,7 @@ def test_cookie_alone_changes_nothing_and_with_its_csrf_token_it_does(inspector)
     client = APIClient(enforce_csrf_checks=True)
     sign_in(client, inspector, cookie=True)
     device = Device.objects.get(person=inspector)
-    address, said = f"/api/v1/auth/devices/{device.id}/rename", {"name": "新手机"}
+    address, said = f"/api/v1/devices/{device.id}/rename", {"name": "新手机"}
     refused = client.post(address, said, format="json")
     assert (refused.status_code, problem(refused)["code"]) == (403, "csrf")
     token = client.cookies["csrftoken"].value
@@ -129,13 +129,13 @@ def test_bearer_needs_no_csrf_token(inspector):
     device, secret = make_token(person=inspector)
     client = APIClient(enforce_csrf_checks=True)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
-    assert client.post(f"/api/v1/auth/devices/{device.id}/rename", {"name": "甲"}, format="json").status_code == 200
+    assert client.post(f"/api/v1/devices/{device.id}/rename", {"name": "甲"}, format="json").status_code == 200
 
 
 def test_revoked_device_is_told_to_sign_in_again(inspector):
     device, secret = make_token(person=inspector)
     client = bearer(secret)
-    assert client.post(f"/api/v1/auth/devices/{device.id}/revoke").json()["revoked_at"]
+    assert client.post(f"/api/v1/devices/{device.id}/revoke").json()["revoked_at"]
     refused = client.get("/api/v1/auth/me")
     assert (refused.status_code, refused["WWW-Authenticate"]) == (401, "Bearer")
     said = problem(refused)
@@ -157,8 +157,8 @@ def test_header_that_names_another_device_is_a_400(inspector):
 
 
 def test_nobody_is_answered_401_at_every_door_of_signing_in():
-    for address in ("me", "devices"):
-        assert problem(APIClient().get(f"/api/v1/auth/{address}"))["code"] == "unauthenticated"
+    for address in ("auth/me", "devices"):
+        assert problem(APIClient().get(f"/api/v1/{address}"))["code"] == "unauthenticated"
 
 
 def test_device_of_somebody_else_is_answered_like_an_unknown_one(inspector, town):
@@ -166,8 +166,8 @@ def test_device_of_somebody_else_is_answered_like_an_unknown_one(inspector, town
     foreign, _ = make_token(person=town.colleague)
     client = bearer(secret)
     for action, said in (("rename", {"name": "甲"}), ("revoke", {})):
-        known = client.post(f"/api/v1/auth/devices/{foreign.id}/{action}", said, format="json")
-        unknown = client.post(f"/api/v1/auth/devices/{new_id()}/{action}", said, format="json")
+        known = client.post(f"/api/v1/devices/{foreign.id}/{action}", said, format="json")
+        unknown = client.post(f"/api/v1/devices/{new_id()}/{action}", said, format="json")
         assert (known.status_code, known.content) == (404, unknown.content)
     foreign.refresh_from_db()
     assert (foreign.revoked_at, foreign.name) == (None, "手机")
@@ -199,7 +199,7 @@ def test_logging_out_ends_the_token_and_leaves_the_device(inspector):
 def test_my_devices_are_mine_and_show_the_one_that_asks(inspector, town):
     device, secret = make_token(person=inspector)
     make_token(person=town.colleague)
-    rows = bearer(secret).get("/api/v1/auth/devices").json()["devices"]
+    rows = bearer(secret).get("/api/v1/devices").json()["devices"]
     assert [(row["id"], row["current"]) for row in rows] == [(str(device.id), True)]
 
 

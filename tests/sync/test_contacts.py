@@ -85,3 +85,26 @@ def test_contact_is_written_when_something_changed_or_a_minute_has_passed(mirror
     contact = Contact.objects.get(device_id=device)
     assert (contact.outbox_ops, contact.skew_ms, contact.app_version, contact.pulled_seq) == (2, 60_000, "1.1", 7)
     assert contact.at == now + timedelta(seconds=91)
+
+
+def note(device, *, ops=0, blobs=0, oldest=None, skew_ms=None, now=NOW):
+    note_contact(device.id, Heard(ops, blobs, oldest, skew_ms), now=now)
+    return Contact.objects.get(device_id=device.id)
+
+
+@pytest.mark.django_db
+def test_work_is_unsent_since_the_oldest_of_it_by_our_clock(mirror):
+    oldest = NOW - timedelta(hours=30)
+    assert note(mirror.device, ops=1, oldest=oldest).unsent_since == oldest
+    slow = note(mirror.device, ops=2, oldest=oldest, skew_ms=-3_600_000)
+    assert slow.unsent_since == oldest + timedelta(hours=1)
+    ahead = note(mirror.device, ops=3, oldest=NOW + timedelta(days=9), skew_ms=0)
+    assert ahead.unsent_since == NOW
+
+
+@pytest.mark.django_db
+def test_work_whose_age_a_phone_does_not_tell_is_unsent_since_it_first_said_so(mirror):
+    assert note(mirror.device, blobs=2).unsent_since == NOW
+    assert note(mirror.device, blobs=1, now=NOW + timedelta(hours=3)).unsent_since == NOW
+    assert note(mirror.device, now=NOW + timedelta(hours=4)).unsent_since is None
+    assert note(mirror.device, ops=1, now=NOW + timedelta(hours=5)).unsent_since == NOW + timedelta(hours=5)
