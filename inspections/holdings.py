@@ -1,6 +1,7 @@
 """What may lie on an inspector's phone and nowhere else: photos without bytes, visits not submitted, tasks not done."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -48,9 +49,12 @@ def tasks_due(persons: Collection[UUID], sight: Sight, now: datetime) -> Iterato
             yield Held(person, Task.collection, task.id, str(task.unit), str(task.site), what, due_on=task.due_on)
 
 
-def bytes_brought(person: UUID, since: datetime) -> int:
-    """How many photos' bytes a person has brought since a moment, by whichever phone."""
-    return BlobHolder.objects.filter(person=person, at__gte=since).count()
+def bytes_brought(since: Mapping[UUID, datetime]) -> Counter[UUID]:
+    """How many photos' bytes each of these persons has brought since a moment of their own, by whichever phone."""
+    if not since:
+        return Counter()
+    held = BlobHolder.objects.filter(person__in=since, at__gte=min(since.values())).values_list("person_id", "at")
+    return Counter(person for person, at in held if at >= since[person])
 
 
 def _among(persons: Collection[UUID], named: Iterable[str]) -> list[UUID]:

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
+from sync.backlog_views import BacklogView, HoldingsView
 from sync.views import PullView, PushView
 
 urlpatterns = [
     path("sync/pull", PullView.as_view()),
     path("sync/push", PushView.as_view()),
+    path("sync/backlog", BacklogView.as_view()),
+    path("devices/<uuid:device_id>/holdings", HoldingsView.as_view()),
 ]

@@ -1,0 +1,83 @@
+"""Shapes of what is not here yet, of what nobody accepted, and of what was brought in from a file. Shapes only."""
+
+from rest_framework import serializers
+
+
+class PersonShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class PhoneShape(serializers.Serializer):
+    """A phone, as far as its outbox is concerned."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    person = PersonShape()
+    units = serializers.ListField(child=serializers.CharField(), help_text="机主今天任职的单位")
+    ops = serializers.IntegerField(help_text="还在手机上的记录:上次联络时所说,减去此后收到的")
+    blobs = serializers.IntegerField(help_text="还在手机上的照片")
+    since = serializers.DateTimeField(allow_null=True, help_text="其中最早的一件从何时起(已按手机时钟偏差校正)")
+    late = serializers.BooleanField(help_text="超过提醒时限")
+    contact_at = serializers.DateTimeField(allow_null=True, help_text="最后一次联络")
+    app_version = serializers.CharField(help_text="客户端版本;没说过为空")
+    skew_ms = serializers.IntegerField(allow_null=True, help_text="手机时钟减服务器时钟")
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    lost_at = serializers.DateTimeField(allow_null=True)
+    wipe_ordered_at = serializers.DateTimeField(allow_null=True)
+    wiped_at = serializers.DateTimeField(allow_null=True)
+
+
+class WaitShape(serializers.Serializer):
+    """An operation that has come and waits."""
+
+    op_id = serializers.UUIDField()
+    person = PersonShape()
+    device = PersonShape(help_text="从哪台手机来")
+    verb = serializers.CharField()
+    said = serializers.CharField(help_text="这个动作的中文说法")
+    waits_for = serializers.CharField(help_text="等候什么,一句话")
+    kind = serializers.CharField(help_text="所等材料的类别;operations 为另一操作,faults 为服务器自己的故障")
+    doc_id = serializers.UUIDField()
+    since = serializers.DateTimeField()
+
+
+class MissingPhotosShape(serializers.Serializer):
+    """Photos that were declared and whose bytes have not come."""
+
+    person = PersonShape(help_text="照片在谁的手机上")
+    unit = serializers.CharField()
+    site = serializers.CharField()
+    count = serializers.IntegerField()
+    ids = serializers.ListField(child=serializers.UUIDField())
+    since = serializers.DateTimeField(allow_null=True)
+
+
+class BacklogShape(serializers.Serializer):
+    at = serializers.DateTimeField()
+    limit_hours = serializers.IntegerField(help_text="超过多少小时提醒本人和教育局")
+    phones = PhoneShape(many=True)
+    waiting = WaitShape(many=True)
+    photos = MissingPhotosShape(many=True)
+
+
+class HeldShape(serializers.Serializer):
+    """Something that may exist on the phone alone."""
+
+    collection = serializers.CharField()
+    id = serializers.UUIDField()
+    unit = serializers.CharField()
+    site = serializers.CharField()
+    what = serializers.CharField()
+    since = serializers.DateTimeField(allow_null=True)
+    due_on = serializers.DateField(allow_null=True)
+
+
+class HoldingsShape(serializers.Serializer):
+    at = serializers.DateTimeField()
+    phone = PhoneShape()
+    waiting = WaitShape(many=True)
+    unanswered = serializers.IntegerField(help_text="已存下、还没有办理的操作")
+    drafts = HeldShape(many=True)
+    photos = MissingPhotosShape(many=True)
+    tasks = HeldShape(many=True)
