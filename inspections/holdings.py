@@ -6,12 +6,24 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Min
+from msgspec.json import decode
 
-from inspections.models import BlobHolder, Inspection, InspectionState, Photo, PhotoState, Task
+from inspections.frozen import FrozenTemplate
+from inspections.models import (
+    BlobHolder,
+    ChecklistItem,
+    Inspection,
+    InspectionState,
+    Photo,
+    PhotoState,
+    Task,
+    TemplateVersion,
+)
 from safety.access import Sight, today
 from safety.held import Held
 from safety.models import Change, Site
 
+INCIDENT = "incident"
 LOOK_BACK = timedelta(days=180)  # an older draft is no phone's any more
 
 
@@ -55,6 +67,20 @@ def bytes_brought(since: Mapping[UUID, datetime]) -> Counter[UUID]:
         return Counter()
     held = BlobHolder.objects.filter(person__in=since, at__gte=min(since.values())).values_list("person_id", "at")
     return Counter(person for person, at in held if at >= since[person])
+
+
+def names_withheld(said: bytes) -> bool:
+    """Whether something said (JSON bytes) speaks of an item of which only named persons may read (design §2).
+
+    By its code, wherever it stands, also within a snapshot; in doubt it does.
+    """
+    codes = ChecklistItem.objects.filter(grade=INCIDENT).values_list("code", flat=True)
+    return any(code.encode() in said for code in {*codes, *_incidents_published()})
+
+
+def _incidents_published() -> Iterator[str]:
+    for content in TemplateVersion.objects.values_list("content", flat=True):
+        yield from (item.code for item in decode(bytes(content), type=FrozenTemplate).items if item.grade == INCIDENT)
 
 
 def _among(persons: Collection[UUID], named: Iterable[str]) -> list[UUID]:

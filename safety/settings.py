@@ -138,7 +138,13 @@ SPECTACULAR_SETTINGS = {
 }
 # What the schema shows of those who stand on the ground: the table of verbs, bodies that msgspec decodes, examples.
 SCHEMA_VERBS = "inspections.verbs.VERBS"
-SCHEMA_BODIES = {"post /api/v1/sync/push": ("sync.push.Envelope", {"ops": "sync.push.Op"})}
+SCHEMA_BODIES = {
+    "post /api/v1/sync/push": ("sync.push.Envelope", {"ops": "sync.push.Op"}),
+    "post /api/v1/sync/quarantine-report": (
+        "sync.set_aside.SetAsideReport",
+        {"ops": "sync.set_aside.SetAsideOperation"},
+    ),
+}
 SCHEMA_BESIDE = ["sync.tus_schema.PATHS"]  # doors that stand beside Django
 SCHEMA_EXAMPLES = ["safety.examples.EXAMPLES", "inspections.examples.EXAMPLES"]
 
@@ -150,6 +156,7 @@ WHITENOISE_USE_FINDERS = True
 
 BLOBS = Path(env("BLOBS", str(VAR / "blobs")))  # photo bytes as taken, by SHA-256; private
 PHOTO_MAX_BYTES = env("PHOTO_MAX_BYTES", 25_000_000)
+IMPORT_MAX_BYTES = env("IMPORT_MAX_BYTES", 300_000_000)  # of an outbox brought in from a file, packed and unpacked
 PHOTO_MAX_PIXELS = env("PHOTO_MAX_PIXELS", 60_000_000)
 SYNC_KEEP_DAYS = env("SYNC_KEEP_DAYS", 400)  # how long a phone may stay away and still be told what went meanwhile
 SYNC_PER_MINUTE = env("SYNC_PER_MINUTE", 6000)  # requests of one phone in one process; 0: as many as it likes
@@ -189,6 +196,7 @@ HOLDINGS = {  # what may lie on a phone and nowhere else: see safety/held.py
     "drafts": "inspections.holdings.drafts",
     "tasks": "inspections.holdings.tasks_due",
 }
+NAMES_WITHHELD = "inspections.holdings.names_withheld"  # whether something said speaks of what named persons alone read
 BYTES_BROUGHT = "inspections.holdings.bytes_brought"
 UNSENT_ALERT_HOURS = env(
     "UNSENT_ALERT_HOURS", 48

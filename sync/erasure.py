@@ -49,6 +49,6 @@ def _erase_verdict(erasure: Erasure, operation: Operation, verdict: Verdict | No
     erasure.update(verdict)
     told = Index.objects.filter(collection=SyncResult.collection, doc_id=operation.op_id).first()
     if told is not None:
-        flagged = Review.objects.filter(op_id=operation.op_id, why=Why.OUT_OF_ORDER).exists()
+        flagged = Review.objects.filter(about_id=operation.op_id, why=Why.OUT_OF_ORDER).exists()
         result = SyncResult(verdict, person=operation.person_id, rev=told.rev, out_of_order=flagged)
         erasure.say(result, "operation.erased")

@@ -154,7 +154,7 @@ def _tell(
         for verdict in verdicts:
             result = SyncResult(verdict, person=person, out_of_order=verdict.op_id in skipped)
             work.say(result, "operation.decided", body=None, urgency=None)
-        flags = [Review(op_id=each, why=Why.OUT_OF_ORDER, raised_at=now) for each in sorted(skipped)]
+        flags = [Review(about_id=each, why=Why.OUT_OF_ORDER, raised_at=now) for each in sorted(skipped)]
         Review.objects.bulk_create(flags, ignore_conflicts=True)
         Waiting.objects.filter(op_id__in=ids).delete()
     log.info("drain.heard ops=%d out_of_order=%d person=%s", len(final), len(skipped), person)

@@ -127,10 +127,11 @@ class Why(models.TextChoices):
 class Review(models.Model):
     """That a person should look at an operation, or has: out of order, put aside by its phone, or refused.
 
-    What was refused has its row when somebody has dealt with it; the others from the moment at which they came up.
+    What was refused has its row when somebody has dealt with it; the others from the moment at which they came up. It is
+    about an operation, by its id, or about what a phone put aside, by the id of that row.
     """
 
-    op_id = models.UUIDField("操作编号", primary_key=True)
+    about_id = models.UUIDField("所指", primary_key=True)
     why = models.CharField("缘由", max_length=12, choices=Why.choices)
     raised_at = models.DateTimeField("提出时间")
     handled_at = models.DateTimeField("处理时间", null=True)

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 
-class PersonShape(serializers.Serializer):
+class NamedShape(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
 
@@ -13,7 +13,7 @@ class PhoneShape(serializers.Serializer):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
-    person = PersonShape()
+    person = NamedShape()
     units = serializers.ListField(child=serializers.CharField(), help_text="机主今天任职的单位")
     ops = serializers.IntegerField(help_text="还在手机上的记录:上次联络时所说,减去此后收到的")
     blobs = serializers.IntegerField(help_text="还在手机上的照片")
@@ -32,8 +32,8 @@ class WaitShape(serializers.Serializer):
     """An operation that has come and waits."""
 
     op_id = serializers.UUIDField()
-    person = PersonShape()
-    device = PersonShape(help_text="从哪台手机来")
+    person = NamedShape()
+    device = NamedShape(help_text="从哪台手机来")
     verb = serializers.CharField()
     said = serializers.CharField(help_text="这个动作的中文说法")
     waits_for = serializers.CharField(help_text="等候什么,一句话")
@@ -45,7 +45,7 @@ class WaitShape(serializers.Serializer):
 class MissingPhotosShape(serializers.Serializer):
     """Photos that were declared and whose bytes have not come."""
 
-    person = PersonShape(help_text="照片在谁的手机上")
+    person = NamedShape(help_text="照片在谁的手机上")
     unit = serializers.CharField()
     site = serializers.CharField()
     count = serializers.IntegerField()
@@ -81,3 +81,79 @@ class HoldingsShape(serializers.Serializer):
     drafts = HeldShape(many=True)
     photos = MissingPhotosShape(many=True)
     tasks = HeldShape(many=True)
+
+
+class ReviewShape(serializers.Serializer):
+    handled_at = serializers.DateTimeField()
+    handled_by = NamedShape()
+    note = serializers.CharField()
+
+
+class OrphanShape(serializers.Serializer):
+    """An operation that a person should look at."""
+
+    id = serializers.UUIDField()
+    why = serializers.ChoiceField(
+        choices=[("refused", "没有接受"), ("out-of-order", "未等到上一步,先行办理"), ("set-aside", "手机搁置")]
+    )
+    op_id = serializers.UUIDField()
+    person = NamedShape()
+    device = NamedShape()
+    verb = serializers.CharField()
+    said = serializers.CharField(help_text="这个动作的中文说法")
+    collection = serializers.CharField()
+    doc_id = serializers.UUIDField(allow_null=True)
+    at = serializers.DateTimeField()
+    code = serializers.CharField(help_text="没有接受的原因代码;其他两类为空")
+    reason = serializers.CharField(help_text="缘由,给人看")
+    handled = ReviewShape(allow_null=True)
+
+
+class OrphanContentShape(OrphanShape):
+    """One of them with what was said, where that is opened to the reader."""
+
+    content = serializers.CharField(allow_null=True, help_text="所说的原文(JSON);不向您开放或已删除时为 null")
+
+
+class OrphanFilters(serializers.Serializer):
+    why = serializers.ChoiceField(
+        choices=[("refused", "没有接受"), ("out-of-order", "未等到上一步,先行办理"), ("set-aside", "手机搁置")],
+        default="refused",
+    )
+    handled = serializers.BooleanField(default=False, help_text="看已处理的")
+    code = serializers.SlugField(required=False, max_length=40, help_text="只看这个原因代码")
+    limit = serializers.IntegerField(min_value=1, max_value=200, default=50)
+    after = serializers.CharField(required=False, max_length=500)
+
+
+class HandlingInput(serializers.Serializer):
+    note = serializers.CharField(max_length=300, help_text="怎样处理的;进入记录")
+
+
+class LineShape(serializers.Serializer):
+    """What became of one operation or photo of an import."""
+
+    id = serializers.CharField(help_text="操作编号,或照片的 SHA-256")
+    what = serializers.CharField()
+    status = serializers.CharField()
+    words = serializers.CharField()
+    detail = serializers.CharField(allow_blank=True)
+
+
+class ImportShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    device = NamedShape()
+    person = NamedShape()
+    operations = LineShape(many=True)
+    photos = LineShape(many=True)
+
+
+class SetAsideResultShape(serializers.Serializer):
+    op_id = serializers.UUIDField()
+    known_status = serializers.CharField(allow_null=True, help_text="服务器早已有的回执;没有为 null")
+
+
+class SetAsideAnswerShape(serializers.Serializer):
+    protocol = serializers.IntegerField()
+    server_time = serializers.DateTimeField()
+    results = SetAsideResultShape(many=True)

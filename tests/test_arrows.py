@@ -138,7 +138,9 @@ DOORS = {  # the files that may open a unit of work
     "inspections/photos.py",
     "inspections/views.py",
     "sync/alarms.py",
+    "sync/imports.py",
     "sync/jobs.py",
+    "sync/orphans.py",
     "sync/push.py",
 }
 

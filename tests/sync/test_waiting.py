@@ -109,7 +109,7 @@ def test_step_whose_predecessor_never_came_is_applied_out_of_order_and_flagged(t
     assert drain_deferred(later(days=5, minutes=1)) == 1
     assert QuickHazard.objects.count() == 1
     assert (told(op_id)["status"], told(op_id)["out_of_order"]) == ("applied", True)
-    assert str(Review.objects.get(why=Why.OUT_OF_ORDER, handled_at=None).op_id) == op_id
+    assert str(Review.objects.get(why=Why.OUT_OF_ORDER, handled_at=None).about_id) == op_id
 
 
 def test_chain_of_steps_keeps_its_order_when_its_head_never_came(town):
