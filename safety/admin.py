@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 
 from safety.access import SHANGHAI, today
 from safety.changes import Work
+from safety.devices import COLLECTION as PHONES
 from safety.models import (
     BUREAU_SIDE,
     UNIT_SIDE,
@@ -466,7 +467,7 @@ class DeliveryAdmin(EvidenceAdmin):
         about = Index.objects.filter(
             readable(sight_in(request)), collection=OuterRef("subject_collection"), doc_id=OuterRef("subject_id")
         )
-        seen = Q(subject_collection=Alert.collection) | Exists(about)
+        seen = Q(subject_collection__in=(Alert.collection, PHONES)) | Exists(about)
         return rows.filter(seen, organisation__in=administered(request))
 
 

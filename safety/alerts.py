@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOLD_OF_NOTICES = (Role.PRINCIPAL.value, Role.SCHOOL_SAFETY_OFFICER.value)
-ON_PHONES = frozenset({"informed", "notice"})  # the school's people have no desk
+UNSENT = "unsent"  # work that lies on a phone for too long
+ON_PHONES = frozenset({"informed", "notice", UNSENT})  # the school's people have no desk
 FIRST_TRY = timedelta(seconds=10)  # an open desk has it long before; the first try counts only those that have not
 UNATTENDED_AGAIN = timedelta(hours=1)  # after an administrator put it aside by hand; our default
 
@@ -199,6 +200,34 @@ def owe(
             named=[str(person_id)],
         )
         work.say(delivery, "delivery.owed", body=None, urgency=None)
+
+
+def owe_daily(work: Work, subject, told: Mapping[UUID, str], *, sentence: str) -> int:
+    """What is owed by phone for as long as it lasts: one delivery a person, told anew at most once a day.
+
+    Days are the school's (Asia/Shanghai). Gives how many were told.
+    """
+    standing = Delivery.objects.filter(
+        subject_collection=subject.collection, subject_id=subject.id, channel=Channel.APP, person__in=list(told)
+    )
+    rows = {row.person_id: row for row in standing.select_for_update().order_by("id")}
+    owe(work, subject, {each: told[each] for each in told if each not in rows}, sentence=sentence)
+    again = [row for row in rows.values() if today(row.owed_at) < today(work.now)]
+    for row in again:
+        row.state, row.sentence, row.owed_at = DeliveryState.PENDING, sentence, work.now
+        row.try_at, row.lease_until, row.attempts, row.answer = work.now + FIRST_TRY, None, 0, ""
+        row.receipt_at, row.said_by, row.said_via = None, None, ""
+        work.say(row, "delivery.owed", body=None, urgency=None)
+    return len(told) - len(rows) + len(again)
+
+
+def end_owed(work: Work, collection: str, subject_id: UUID) -> int:
+    """What was owed about something that is over is over as well. Gives how many ended."""
+    standing = Delivery.objects.filter(subject_collection=collection, subject_id=subject_id)
+    rows = list(standing.exclude(state=DeliveryState.OVER).select_for_update().order_by("id"))
+    for row in rows:
+        _move(work, row, DeliveryState.OVER)
+    return len(rows)
 
 
 @dataclass(frozen=True, slots=True)

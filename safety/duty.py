@@ -76,10 +76,13 @@ def posts_of(persons: Collection[UUID], *, at: datetime) -> dict[UUID, list[Post
 
 def administrators_of(node: Organisation, *, at: datetime) -> list[UUID]:
     """Administrators of a node, or of the nearest one above that has any."""
+    return nearest_of(node, Role.ADMINISTRATOR, at=at)
+
+
+def nearest_of(node: Organisation, role: str, *, at: datetime) -> list[UUID]:
+    """Who holds a role today at a node, or at the nearest one above where anybody does."""
     found = defaultdict(list)
-    posts = Post.objects.on(today(at)).filter(
-        role=Role.ADMINISTRATOR, node__path__in=paths_up(node.path), person__is_active=True
-    )
+    posts = Post.objects.on(today(at)).filter(role=role, node__path__in=paths_up(node.path), person__is_active=True)
     for path, person_id in posts.order_by("person_id").values_list("node__path", "person_id"):
         found[path].append(person_id)
     return found[max(found, key=len)] if found else []

@@ -250,7 +250,9 @@ class DeliveryOfAlertShape(serializers.Serializer):
     id = serializers.UUIDField()
     person_id = serializers.UUIDField()
     name = serializers.CharField()
-    reason = serializers.CharField(help_text="duty 当班 · informed 知会 · escalated 升级 · administrator 管理员")
+    reason = serializers.CharField(
+        help_text="duty 当班 · informed 知会 · escalated 升级 · administrator 管理员 · unsent 手机久未上传"
+    )
     channel = serializers.ChoiceField(CHANNELS)
     state = serializers.ChoiceField(DELIVERY_STATES)
     owed_at = serializers.DateTimeField()

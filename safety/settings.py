@@ -177,6 +177,8 @@ JOBS = [
     "safety.horizon.sweep_tombstones",
     "sync.jobs.drain_deferred",
     "sync.jobs.take_up_unanswered",
+    "sync.reminders.remind_unsent",
+    "sync.reminders.mark_arrived",
     "inspections.jobs.derive_photos",
     "inspections.jobs.sweep_blobs",
     "inspections.carrying.carry",

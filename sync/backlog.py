@@ -5,7 +5,7 @@ their posts cover; and for one phone, by its owner too. Documents are named only
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -139,9 +139,14 @@ def phones_of(person: Person, *, now: datetime) -> list[PhoneWork]:
     return [phone_work(each, now=now) for each in devices.order_by(F("revoked_at").desc(nulls_first=True), "name")]
 
 
+def phone_works(devices: Collection[UUID], *, now: datetime) -> list[PhoneWork]:
+    """What these phones last said of themselves; those that never called are left out."""
+    return _phones(_contacts().filter(device_id__in=devices), now=now)
+
+
 def phone_work(device: Device, *, now: datetime) -> PhoneWork:
     """What one phone last said of itself; nothing yet when it never called."""
-    found = _phones(_contacts().filter(device_id=device.pk), now=now)
+    found = phone_works([device.pk], now=now)
     return found[0] if found else PhoneWork(device, _units({device.person_id}, now)[device.person_id], 0, 0, *NEVER)
 
 

@@ -142,6 +142,7 @@ DOORS = {  # the files that may open a unit of work
     "sync/jobs.py",
     "sync/orphans.py",
     "sync/push.py",
+    "sync/reminders.py",
 }
 
 

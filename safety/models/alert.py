@@ -142,7 +142,7 @@ class Delivery(Document):
     subject_collection = models.CharField(max_length=24)
     subject_id = models.UUIDField()
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位")
-    reason = models.CharField("缘由", max_length=20)  # duty, informed, escalated, administrator, notice
+    reason = models.CharField("缘由", max_length=20)  # duty, informed, escalated, administrator, notice, unsent
     sentence = models.CharField("内容", max_length=300)
     state = models.CharField("状态", max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING)
     owed_at = models.DateTimeField("产生时间")
