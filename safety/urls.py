@@ -13,6 +13,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("docs/", docs, name="docs"),
     path("admin/", admin.site.urls),
+    path("phones/", include("sync.page_urls")),
     path("login/", DeskLogin.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("api/v1/schema.json", schema_json, name="schema"),

@@ -47,6 +47,12 @@ class PhoneWork:
     def is_empty(self) -> bool:
         return not self.ops and not self.blobs
 
+    @property
+    def amount(self) -> str:
+        """12 条记录、30 张照片."""
+        parts = [f"{self.ops} 条记录"] * bool(self.ops) + [f"{self.blobs} 张照片"] * bool(self.blobs)
+        return "、".join(parts)
+
     def is_late(self, now: datetime) -> bool:
         """Beyond the limit at which it is told to people (UNSENT_ALERT_HOURS)."""
         return not self.is_empty and self.since is not None and now - self.since >= limit()
@@ -92,8 +98,8 @@ class Backlog:
     photos: list[MissingPhotos]
 
     @property
-    def late(self) -> int:
-        return sum(phone.is_late(self.at) for phone in self.phones)
+    def late(self) -> list[PhoneWork]:
+        return [phone for phone in self.phones if phone.is_late(self.at)]
 
     @property
     def photos_missing(self) -> int:
@@ -111,6 +117,10 @@ class Holdings:
     drafts: list[Held]
     photos: list[MissingPhotos]
     tasks: list[Held]
+
+    @property
+    def photos_missing(self) -> int:
+        return sum(each.count for each in self.photos)
 
 
 def limit() -> timedelta:
@@ -220,7 +230,7 @@ def _waits(rows: Iterable[Waiting]) -> list[Wait]:
     for row in rows:
         operation = operations[row.op_id]
         device = devices[operation.device_id]
-        words = "等候上一步操作:它被手机搁置了,要有人处理" if row.doc_id in put_aside else waits_for(row)
+        words = "等候上一步操作：它被手机搁置了，要有人处理" if row.doc_id in put_aside else waits_for(row)
         verb, what = operation.verb, said(operation.verb)
         found.append(Wait(row.op_id, device.person, device, verb, row.kind, row.doc_id, row.since, what, words))
     return found

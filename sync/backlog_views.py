@@ -41,7 +41,7 @@ WAIT = {
     "device": {"id": PHONE["id"], "name": PHONE["name"]},
     "verb": "inspections.submit",
     "said": "提交检查",
-    "waits_for": "等候上一步操作:还在手机上,没有送到",
+    "waits_for": "等候上一步操作：还在手机上，没有送到",
     "kind": "operations",
     "doc_id": "01955f31-0000-7000-8000-000000000002",
     "since": "2026-02-28T09:00:00Z",

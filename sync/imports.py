@@ -11,6 +11,7 @@ have pushed them, so that everything that holds for a push holds here: an operat
 
 import hashlib
 import logging
+import os
 import re
 import zipfile
 import zlib
@@ -36,7 +37,7 @@ from safety.models import Device, Person, Role
 from safety.unit_admin import Noted
 from sync.models import Contact, OutboxImport
 from sync.push import MAX_BYTES, MAX_OPERATIONS, push
-from sync.words import STATUSES, said
+from sync.words import STATUSES, explained, said
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,8 @@ def import_outbox(file: BinaryIO, *, by: Person, now: datetime) -> Result:
 
 
 def _opened(file: BinaryIO) -> zipfile.ZipFile:
+    if file.seek(0, os.SEEK_END) > settings.IMPORT_MAX_BYTES:
+        raise TooLarge(max_bytes=settings.IMPORT_MAX_BYTES)
     try:
         return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as broken:
@@ -266,11 +269,13 @@ def _push(batch: list[bytes], outbox: Outbox, device: Device, *, now: datetime) 
     head = f'{{"protocol":1,"schema":{outbox.schema},"device_id":"{device.pk}","sent_at":"{sent_at}","ops":['
     answer = push(head.encode() + b",".join(batch) + b"]}", person=device.person_id, device=device.pk, now=now)
     for raw, result in zip(batch, answer["results"], strict=True):
-        problem = result.get("problem") or {}
+        problem = result.get("problem")
         words = STATUSES[result["status"]]
         if result.get("replayed"):
-            words = f"以前已收到:{words}"
-        yield Line(str(result["op_id"]), said(_verb(raw)), result["status"], words, problem.get("detail", ""))
+            words = f"以前已收到：{words}"
+        yield Line(
+            str(result["op_id"]), said(_verb(raw)), result["status"], words, explained(problem) if problem else ""
+        )
 
 
 class _Named(Struct):

@@ -120,7 +120,7 @@ class SetAside(models.Model):
 
 class Why(models.TextChoices):
     REFUSED = "refused", "没有接受"
-    OUT_OF_ORDER = "out-of-order", "未等到上一步,先行办理"
+    OUT_OF_ORDER = "out-of-order", "未等到上一步，先行办理"
     SET_ASIDE = "set-aside", "手机搁置"
 
 

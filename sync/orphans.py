@@ -30,7 +30,7 @@ from safety.models import Audience, Body, Device, Index, Person, Role
 from safety.paging import page_of
 from safety.unit_admin import Noted
 from sync.models import Operation, Review, SetAside, Verdict, Why
-from sync.words import reason, said
+from sync.words import explained, said
 
 KEEPERS = frozenset({Role.ADMINISTRATOR.value, Role.APPROVER.value})
 COLLECTION = "operations"  # in the log
@@ -186,9 +186,9 @@ def _orphan(about: UUID, why: str, row: Any, source: Any, devices: dict, reviews
     code, words, at = "", Why(why).label, None
     if why == Why.REFUSED:
         code, at = (row.problem or {}).get("code", ""), row.at
-        words = (row.problem or {}).get("detail", "") or reason(code)
+        words = explained(row.problem or {})
     elif why == Why.OUT_OF_ORDER:
-        at, words = row.raised_at, "等了五天没有等到上一步,已按收到的内容先行办理。请核对前后是否一致。"
+        at, words = row.raised_at, "等了五天没有等到上一步，已按收到的内容先行办理。请核对前后是否一致。"
     else:
         at, words = row.reported_at, row.reason or "手机没有说明原因"
     device = devices[source.device_id]

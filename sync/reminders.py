@@ -98,17 +98,12 @@ def _midnight(now: datetime) -> datetime:
     return datetime.combine(today(now), time(), tzinfo=SHANGHAI)
 
 
-def _what(work: PhoneWork) -> str:
-    parts = [f"{work.ops} 条记录"] * bool(work.ops) + [f"{work.blobs} 张照片"] * bool(work.blobs)
-    return "、".join(parts)
-
-
 def _to_owner(work: PhoneWork, now: datetime) -> str:
     age = length(now - work.since)
-    return f"您的手机“{work.device.name}”里还有 {_what(work)}没有上传,最早的已有 {age}。请在有网络的地方打开应用,等它传完。"
+    return f"您的手机“{work.device.name}”里还有 {work.amount}没有上传,最早的已有 {age}。请在有网络的地方打开应用,等它传完。"
 
 
 def _to_bureau(work: PhoneWork, now: datetime) -> str:
     age, seen = length(now - work.since), when(work.contact_at, now)
     owner = f"{work.device.person.name}的手机“{work.device.name}”"
-    return f"{owner}里还有 {_what(work)}没有上传,最早的已有 {age},最后联络是{seen}。请提醒本人上传。"
+    return f"{owner}里还有 {work.amount}没有上传,最早的已有 {age},最后联络是{seen}。请提醒本人上传。"

@@ -49,13 +49,13 @@ ACTIONS = {
 STATUSES = {
     "applied": "已办理",
     "merged": "已合并",
-    "superseded": "已收下,但已有更新的内容,不再改动",
+    "superseded": "已收下，但已有更新的内容，不再改动",
     "rejected": "没有接受",
-    "deferred": "已收下,正在等候",
-    "retry": "服务器正忙,还没有办理",
+    "deferred": "已收下，正在等候",
+    "retry": "服务器正忙，还没有办理",
 }
 CODES = {
-    "not-found": "所说的材料没有送到,或不在本人范围内",
+    "not-found": "所说的材料没有送到，或不在本人范围内",
     "not-allowed": "不由本人办理",
     "not-a-participant": "不是这次检查的参加人",
     "dependency-failed": "上一步没有被接受",
@@ -65,16 +65,16 @@ CODES = {
     "validation": "内容不符合要求",
     "malformed": "内容读不懂",
     "unknown-verb": "服务器不认识这种操作",
-    "not-deletable": "记录只增不减,不能删除",
+    "not-deletable": "记录只增不减，不能删除",
     "erased": "内容已由管理员删除",
-    "server-error": "服务器出了问题,会自动重试",
+    "server-error": "服务器出了问题，会自动重试",
 }
 WEEKDAYS = "一二三四五六日"
 NOTABLE_SKEW = timedelta(minutes=2)  # a phone's clock that is off by less is as good as right (sync.md §1.4)
 
 
 def said(verb: str) -> str:
-    """`inspections.submit` → 提交检查; what is unknown stays as it is, in quotes."""
+    """`inspections.submit` → 提交检查; what is unknown stays as it is， in quotes."""
     collection, _, action = verb.partition(".")
     if collection not in COLLECTIONS or action not in ACTIONS:
         return f"“{verb}”" if verb else "读不懂的操作"
@@ -84,15 +84,23 @@ def said(verb: str) -> str:
 def waits_for(waiting: Waiting) -> str:
     """What a waiting operation waits for, in a sentence."""
     if waiting.kind == FAULTS:
-        return f"服务器没能办理,正在自动重试(已试 {waiting.attempts} 次)"
+        return f"服务器没能办理，正在自动重试（已试 {waiting.attempts} 次）"
     if waiting.kind == OPERATIONS:
-        return "等候上一步操作:还在手机上,没有送到"
-    return f"等候所属的{COLLECTIONS.get(waiting.kind, '材料')}:还没有送到,或不在本人范围内"
+        return "等候上一步操作：还在手机上，没有送到"
+    return f"等候所属的{COLLECTIONS.get(waiting.kind, '材料')}：还没有送到，或不在本人范围内"
 
 
 def reason(code: str) -> str:
     """Why an operation was refused, in a few words."""
     return CODES.get(code, "规则不允许")
+
+
+def explained(problem: dict) -> str:
+    """Why, for people: the problem's own sentence, unless that quotes a decoder's English."""
+    code = problem.get("code", "")
+    if code in ("validation", "malformed"):
+        return f"{reason(code)}：手机上的应用可能太旧。请更新应用后重做这一步，或转告技术人员。"
+    return problem.get("detail") or reason(code)
 
 
 def skew(skew_ms: int | None) -> str:
@@ -108,7 +116,9 @@ def length(span: timedelta) -> str:
     days, hours = divmod(minutes // 60, 24)
     if days:
         return f"{days} 天 {hours} 小时" if hours and days < 10 else f"{days} 天"
-    return f"{hours} 小时" if hours else f"{minutes} 分钟"
+    if hours:
+        return f"{hours} 小时"
+    return f"{minutes} 分钟" if minutes else "不到 1 分钟"
 
 
 def when(moment: datetime, now: datetime) -> str:

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             name='Review',
             fields=[
                 ('about_id', models.UUIDField(primary_key=True, serialize=False, verbose_name='所指')),
-                ('why', models.CharField(choices=[('refused', '没有接受'), ('out-of-order', '未等到上一步,先行办理'), ('set-aside', '手机搁置')], max_length=12, verbose_name='缘由')),
+                ('why', models.CharField(choices=[('refused', '没有接受'), ('out-of-order', '未等到上一步，先行办理'), ('set-aside', '手机搁置')], max_length=12, verbose_name='缘由')),
                 ('raised_at', models.DateTimeField(verbose_name='提出时间')),
                 ('handled_at', models.DateTimeField(null=True, verbose_name='处理时间')),
                 ('handled_by', models.UUIDField(null=True, verbose_name='处理人')),

@@ -89,8 +89,8 @@ def test_waits_are_told_in_words_with_phone_and_since_when(town):
     phone.send()
     waits = backlog(town.officer)["waiting"]
     assert [(row["said"], row["waits_for"]) for row in waits] == [
-        ("新建照片", "等候所属的检查:还没有送到,或不在本人范围内"),
-        ("新建随手拍", "等候上一步操作:还在手机上,没有送到"),
+        ("新建照片", "等候所属的检查：还没有送到，或不在本人范围内"),
+        ("新建随手拍", "等候上一步操作：还在手机上，没有送到"),
     ]
     assert {row["device"]["id"] for row in waits} == {str(phone.device.id)}
     assert backlog(town.stranger)["waiting"] == []

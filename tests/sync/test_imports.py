@@ -97,7 +97,7 @@ def test_second_import_and_the_phone_itself_have_no_second_effect(town):
     file = exported(phone)
     bring(town.administrator, file)
     again = bring(town.administrator, file).json()
-    assert again["operations"][0]["words"] == "以前已收到:已办理"
+    assert again["operations"][0]["words"] == "以前已收到：已办理"
     assert phone.send()[0]["replayed"]
     assert QuickHazard.objects.count() == 1
 
