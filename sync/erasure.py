@@ -3,11 +3,15 @@
 An operation keeps its id, author and verdict: sent again, it is answered as before and applied no second time.
 """
 
+from uuid import UUID
+
+from django.db.models import Q
+
 from safety.erasure import Erasure
 from safety.errors import Problem
 from safety.models import Body, Index
 from sync.jobs import SyncResult
-from sync.models import Operation, Review, Verdict, Waiting, Why
+from sync.models import Operation, Review, SetAside, Verdict, Waiting, Why
 
 
 class Erased(Problem):
@@ -20,6 +24,7 @@ def erase_operations(erasure: Erasure) -> None:
     homes = {doc_id for _, doc_id in erasure.homes}
     told = Operation.objects.filter(doc_id__in=homes).values("body_id")
     erasure.take(erasure.repeats(Body.objects.filter(id__in=told)))
+    _erase_set_aside(erasure, homes | {change.doc_id for change in erasure.changes})
     gone = Operation.objects.select_for_update().filter(body_id__in=list(erasure.bodies)).order_by("op_id")
     operations = {operation.op_id: operation for operation in gone}
     beside = Operation.objects.filter(doc_id__in=homes).exclude(op_id__in=operations).values("op_id")
@@ -33,6 +38,22 @@ def erase_operations(erasure: Erasure) -> None:
         if conflicts != verdict.conflicts:
             verdict.conflicts = conflicts
             erasure.update(verdict)
+
+
+def _erase_set_aside(erasure: Erasure, homes: set[UUID]) -> None:
+    """What a phone put aside and reported may say it again; what was noted on dealing with it may quote it."""
+    rows = list(SetAside.objects.filter(doc_id__in=homes))
+    erasure.take(erasure.repeats(Body.objects.filter(id__in=[row.body_id for row in rows])))
+    for row in rows:
+        if row.body_id in erasure.bodies:
+            row.payload_sha256 = b""
+            row.reason = erasure.mark if erasure.is_held_in(row.reason) else row.reason
+            erasure.update(row)
+    about = Operation.objects.filter(doc_id__in=homes).values("op_id")
+    for review in Review.objects.filter(Q(about_id__in=about) | Q(about_id__in=[row.id for row in rows])):
+        if erasure.is_held_in(review.note):
+            review.note = erasure.mark
+            erasure.update(review)
 
 
 def _erase_verdict(erasure: Erasure, operation: Operation, verdict: Verdict | None) -> None:

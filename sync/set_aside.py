@@ -57,8 +57,10 @@ def report_set_aside(body: bytes, *, person: UUID, device: UUID, now: datetime) 
     """
     reported = _decoded(body).ops
     named = [_named(bytes(each.op)) for each in reported]
-    standing = SetAside.objects.filter(device_id=device, op_id__in=[each.op_id for each in named])
-    known = set(standing.values_list("op_id", flat=True))
+    ids = [each.op_id for each in named]
+    # what the server has from this person it keeps already, also where it was erased since
+    mine = Operation.objects.filter(op_id__in=ids, person_id=person).values_list("op_id", flat=True)
+    known = {*mine, *SetAside.objects.filter(device_id=device, op_id__in=ids).values_list("op_id", flat=True)}
     fresh = {}
     for each, name in zip(reported, named, strict=True):
         if name.op_id not in known:
@@ -68,7 +70,6 @@ def report_set_aside(body: bytes, *, person: UUID, device: UUID, now: datetime) 
     except IntegrityError as met:  # the same report at the same moment
         raise Busy from met
     log.info("set_aside.reported ops=%d new=%d person=%s", len(named), len(fresh), person)
-    mine = Operation.objects.filter(op_id__in=[each.op_id for each in named], person_id=person).values("op_id")
     statuses = dict(Verdict.objects.filter(op_id__in=mine).values_list("op_id", "status"))
     results = [{"op_id": each.op_id, "known_status": statuses.get(each.op_id)} for each in named]
     return {"protocol": 1, "server_time": now, "results": results}

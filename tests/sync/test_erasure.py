@@ -18,7 +18,8 @@ from safety.chains import log_faults, verify_chain
 from safety.ids import new_id
 from safety.models import Alert, Body, Change, Delivery, Index
 from sync.jobs import drain_deferred
-from sync.models import Operation, Verdict, Waiting
+from sync.models import Operation, Review, SetAside, Verdict, Waiting
+from sync.set_aside import report_set_aside
 from tests.history import answer, heard, make_history, start, submit
 from tests.sync.mirror import Mirror, fresh
 from tests.sync.phone import Phone
@@ -398,6 +399,23 @@ def test_waiting_operation_is_never_heard_once_it_is_erased(town):
     again = phone.send(batch)[0]
     assert (again["status"], again["problem"]["code"]) == ("rejected", "erased")
     assert (Statement.objects.count(), Waiting.objects.count(), where_it_stands()) == (0, 0, set())
+
+
+def test_what_a_phone_put_aside_and_what_was_noted_of_it_lose_the_words_too(town):
+    phone = Phone(town.inspector)
+    hazard = phone.op("quick_hazards", "create", {"site_id": town.canteen.id, "text": WORD})
+    operation = phone.outbox[0]
+    heard(phone)
+    aside = {"op_id": new_id(), "collection": "quick_hazards", "id": hazard, "kind": "create", "set": {"text": WORD}}
+    report = json.dumps({"ops": [{"op": aside, "reason": WORD}, {"op": operation, "reason": WORD}]}, default=str)
+    sent = {"person": town.inspector.id, "device": phone.device.id, "now": timezone.now()}
+    report_set_aside(report.encode(), **sent)
+    assert SetAside.objects.count() == 1  # the other one is the server's already
+    Review.objects.update(handled_at=timezone.now(), handled_by=town.administrator.id, note=f"已转告:{WORD}")
+    erase(town, operation=operation["op_id"])
+    report_set_aside(report.encode(), **sent)
+    assert where_it_stands() == set()
+    assert holds(town)
 
 
 def test_drained_operation_loses_its_words_in_the_result_that_phones_pull(town):
