@@ -16,4 +16,5 @@ class Config(AppConfig):
             guard.install()
         for check in (checks.secret_key, checks.one_process, checks.names_in_settings):
             register(check, checks.TAG)
-        register(checks.demo_district, checks.TAG, Tags.database)
+        for check in (checks.demo_district, checks.durable_commits):
+            register(check, checks.TAG, Tags.database)

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
-from django.db import DatabaseError
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import DatabaseError, connection
 from django.utils.module_loading import import_string
 
 from safety.env import server_processes
 
 TAG = "safety"
+SYNCHRONOUS_FULL = 2  # of SQLite's PRAGMA synchronous; 1 is NORMAL, which may lose the last commits
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -65,6 +66,57 @@ def one_process(app_configs, **kwargs) -> Iterable[CheckMessage]:
             id="safety.E003",
         )
     ]
+
+
+def durable_commits(app_configs, databases=None, **kwargs) -> Iterable[CheckMessage]:
+    """What is answered to a phone survives a power cut: the phone deletes its copy on our word.
+
+    Asked of the connection as it is: a pooler or the server's own settings may have undone what ours ask for.
+    """
+    if not databases:
+        return []
+    try:
+        with connection.cursor() as cursor:
+            return list(_postgresql_faults(cursor) if connection.vendor == "postgresql" else _sqlite_faults(cursor))
+    except DatabaseError:
+        return []  # no database yet: the lifespan's own member says so
+
+
+def _postgresql_faults(cursor) -> Iterable[CheckMessage]:
+    names = ("synchronous_commit", "fsync", "full_page_writes")
+    cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+    found = dict(zip(names, cursor.fetchone(), strict=True))
+    if found["synchronous_commit"] == "off":
+        yield Error(
+            "PostgreSQL 的 synchronous_commit 是 off:断电会丢失已经答复手机“收到”的内容,而手机已删掉自己那一份。",
+            hint="请去掉连接池或角色上的 synchronous_commit=off(ALTER ROLE … RESET synchronous_commit)。",
+            id="safety.E005",
+        )
+    off = [name for name in names[1:] if found[name] == "off"]
+    if off:
+        grave = Error if beyond_loopback() else Warning
+        yield grave(
+            f"PostgreSQL 的 {'、'.join(off)} 是 off:断电会损坏整个数据库。只有用后即弃的测试库才可以这样。",
+            hint="请在 postgresql.conf 中改为 on,然后重启 PostgreSQL。",
+            id="safety.E006" if grave is Error else "safety.W006",
+        )
+
+
+def _sqlite_faults(cursor) -> Iterable[CheckMessage]:
+    synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    if synchronous < SYNCHRONOUS_FULL:
+        yield Error(
+            f"SQLite 的 synchronous 是 {synchronous},不是 FULL:断电会丢失已经答复手机“收到”的内容。",
+            hint="请使用 safety.database.database_from_url 给出的连接选项。",
+            id="safety.E005",
+        )
+    journal = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    if journal != "wal":
+        yield Error(
+            f"SQLite 的日志方式是 {journal},不是 WAL:数据库文件所在的磁盘(例如网络盘)可能不支持,并发读写会互相阻塞。",
+            hint="请把 SAFETY_VAR 放在本机磁盘上,或改用 PostgreSQL(SAFETY_DATABASE_URL)。",
+            id="safety.E006",
+        )
 
 
 def names_in_settings(app_configs, **kwargs) -> Iterable[CheckMessage]:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from django.conf import settings
-from django.core.checks import ERROR, run_checks
+from django.core.checks import ERROR, CheckMessage, run_checks
 from django.db import DatabaseError
 from django.urls import resolve
 from django.utils.module_loading import import_string
@@ -76,10 +76,16 @@ async def ready_database() -> AsyncIterator[None]:
 async def sound_settings() -> AsyncIterator[None]:
     """Our own system checks, which a server started by uvicorn would otherwise never run."""
     found = await in_thread(run_checks)(tags=[checks.TAG], databases=["default"])
-    wrong = [f"{each.msg} {each.hint or ''}".strip() for each in found if each.level >= ERROR]
+    wrong = [_words(each) for each in found if each.level >= ERROR]
     if wrong:
         raise StartRefused("设置不对,服务没有启动:\n" + "\n".join(f"- {each}" for each in wrong))
+    for each in found:
+        log.warning("check.%s %s", each.id, _words(each))
     yield
+
+
+def _words(found: CheckMessage) -> str:
+    return f"{found.msg} {found.hint or ''}".strip()
 
 
 @asynccontextmanager

@@ -223,7 +223,7 @@ async def test_server_for_other_machines_refuses_the_key_that_comes_with_the_sou
     settings.ALLOWED_HOSTS = ["anquan.example"]
     assert "SAFETY_SECRET_KEY" in (await start("safety.lifespan.sound_settings"))[0]["message"]
     settings.SECRET_KEY = "k" * 50
-    assert (await start("safety.lifespan.sound_settings"))[0]["type"] == "lifespan.startup.complete"
+    assert "SAFETY_SECRET_KEY" not in (await start("safety.lifespan.sound_settings"))[0].get("message", "")
 
 
 def errors(databases=None):
@@ -243,12 +243,63 @@ def test_several_processes_are_an_error_without_redis_and_none_with_it(settings,
     assert errors() == set()
 
 
+@pytest.fixture
+def throwaway():
+    """What a bureau's server would be told of this engine: the tests' PostgreSQL runs without fsync."""
+    return {"safety.E006"} if connection.vendor == "postgresql" else set()
+
+
 @pytest.mark.django_db
-def test_demonstration_beyond_loopback_must_be_wanted(settings, town):
+def test_demonstration_beyond_loopback_must_be_wanted(settings, town, throwaway):
     settings.ALLOWED_HOSTS, settings.SECRET_KEY = ["anquan.example"], "k" * 50
-    assert errors([connection.alias]) == set()
+    assert errors([connection.alias]) == throwaway
     with lifted():
         Organisation.objects.filter(pk=town.school.pk).update(demo=True)
-    assert errors([connection.alias]) == {"safety.E002"}
+    assert errors([connection.alias]) == {"safety.E002"} | throwaway
     settings.DEMO = True
-    assert errors([connection.alias]) == set()
+    assert errors([connection.alias]) == throwaway
+
+
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite only")
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL only")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_engine_of_a_laptop_keeps_what_it_answered(settings):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    warned = {"safety.W006"} if connection.vendor == "postgresql" else set()
+    assert errors([connection.alias]) == warned
+
+
+@on_postgresql
+@pytest.mark.django_db
+def test_postgresql_that_answers_before_the_disk_has_it_is_an_error_everywhere(settings):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+    assert errors([connection.alias]) == {"safety.E005", "safety.W006"}
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+async def test_postgresql_without_fsync_is_said_at_the_start_and_refused_to_a_bureau(settings, caplog):
+    settings.ALLOWED_HOSTS, settings.SECRET_KEY, settings.DEMO = ["localhost"], "k" * 50, True
+    assert (await start("safety.lifespan.sound_settings"))[0]["type"] == "lifespan.startup.complete"
+    assert "check.safety.W006" in caplog.text and "fsync、full_page_writes" in caplog.text
+    settings.ALLOWED_HOSTS = ["anquan.example"]
+    assert "fsync、full_page_writes" in (await start("safety.lifespan.sound_settings"))[0]["message"]
+
+
+@on_sqlite
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("pragma", "usual", "fault"),
+    [("synchronous = NORMAL", "synchronous = FULL", "E005"), ("journal_mode = DELETE", "journal_mode = WAL", "E006")],
+)
+def test_sqlite_that_may_forget_or_stand_in_its_own_way_is_an_error(settings, pragma, usual, fault):
+    settings.ALLOWED_HOSTS = ["localhost"]
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA {pragma}")
+        found = errors([connection.alias])
+        cursor.execute(f"PRAGMA {usual}")
+    assert (found, errors([connection.alias])) == ({f"safety.{fault}"}, set())
