@@ -225,6 +225,10 @@ def _load_beside(world: World, ids: set[UUID]) -> Iterator[Need]:
     hands it lacks."""
     for conflict in rows.find(Conflict, target_id=ids, target_collection=Inspection.collection):
         world.put("conflicts", conflict)
+        _, code, group = conflict.group.split(".")
+        if group == "result":  # what lost at another place is a finding there
+            site_id = world.get("inspections", conflict.target_id).site_id
+            yield from places_in(site_id, {code: {"result": conflict.lost}})
     for submission in rows.find(Submission, inspection_id=ids):
         world.put("submissions", submission)
     for statement in rows.find(Statement, inspection_id=ids):

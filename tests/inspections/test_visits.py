@@ -192,6 +192,17 @@ def test_place_that_lost_an_earlier_merge_is_a_finding_at_submit(town, visit):
     assert Conflict.objects.get().audience == Audience.SHARED
 
 
+def test_place_that_lost_a_merge_attaches_to_what_is_open_there_from_another_visit(town, visit):
+    for place in ("冷库", "冰柜"):
+        found = {"site_id": town.canteen.id, "text": "结霜", "item_code": "ST-11", "place": place}
+        visit.one.op("quick_hazards", "create", found)
+    visit.one.send()
+    patch(visit.one, visit, "ST-11", value="fail", place="冷库")
+    patch(visit.other, visit, "ST-11", value="fail", place="冰柜")
+    assert submit(visit.one, visit, {}, [town.inspector, town.colleague])["status"] == "applied"
+    assert (RectificationItem.objects.count(), Finding.objects.count()) == (2, 4)
+
+
 def test_finding_at_the_place_that_lost_a_merge_is_not_taken_for_a_correction(town, visit):
     patch(visit.one, visit, "ST-21", value="fail", place="灶间")
     patch(visit.other, visit, "ST-21", value="fail", place="气瓶间")
