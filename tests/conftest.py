@@ -15,6 +15,11 @@ from tests.makers import make_checklist, make_district, make_person, make_school
 ASKED_ENGINE = os.environ.get("SAFETY_TEST_ENGINE", "")
 
 
+def pytest_addoption(parser) -> None:
+    parser.addoption("--seconds", type=float, default=8.0, help="how long the crowd of tests/concurrency goes on")
+    parser.addoption("--deaths", type=int, default=50, help="how often its server dies between commit and answer")
+
+
 def pytest_report_header() -> str:
     if connection.vendor == "sqlite":
         return f"engine: SQLite {sqlite3.sqlite_version}"
