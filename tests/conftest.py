@@ -11,8 +11,13 @@ from django.db import connection
 
 from safety.models import Clock
 from tests.makers import make_checklist, make_district, make_person, make_school, make_shift, make_site
+from tests.taint import hooks
 
 ASKED_ENGINE = os.environ.get("SAFETY_TEST_ENGINE", "")
+
+
+def pytest_configure(config) -> None:
+    config.pluginmanager.register(hooks)
 
 
 def pytest_addoption(parser) -> None:

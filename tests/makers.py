@@ -31,6 +31,8 @@ from safety.models import (
     Site,
     SiteKind,
 )
+from safety.models.organisation import BUREAU_KINDS
+from tests.taint.canary import marked
 
 _number = count(1)
 PASSWORD = "correct-horse-battery"
@@ -39,8 +41,11 @@ PASSWORD = "correct-horse-battery"
 def make_organisation(
     *, kind: str = OrganisationKind.SCHOOL, parent: Organisation | None = None, name: str = "", **more
 ):
-    n = next(_number)
-    organisation = Organisation(id=new_id(), kind=kind, parent=parent, code=f"n{n}", name=name or f"单位{n}", **more)
+    n, organisation_id = next(_number), new_id()
+    called = name or f"单位{n}"
+    if kind not in BUREAU_KINDS:
+        called = marked(called, organisation_id)
+    organisation = Organisation(id=organisation_id, kind=kind, parent=parent, code=f"n{n}", name=called, **more)
     organisation.place_in_tree()
     with unit(actor=None, source="test") as work:
         work.lock({organisation.id})

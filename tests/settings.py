@@ -17,3 +17,5 @@ os.environ["SAFETY_GUARD"] = "1"  # here, and in the servers that tests start
 from safety.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a person a test, not a second a person
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.taint.apps.Config"]  # noqa: F405
+MIDDLEWARE = ["tests.taint.watch.middleware", *MIDDLEWARE]  # noqa: F405

@@ -109,7 +109,7 @@ def test_visit_is_read_as_a_phone_pulls_it_with_names_beside(town):
     answer = reader(town.inspector).get(f"{API}/inspections/{seen.id}").json()
     names = answer.pop("names")
     assert answer == json.loads(seen.wire())
-    assert (names["unit_id"], names["participants"]) == ("甲校", ["督学甲"])
+    assert (names["unit_id"], names["participants"]) == (town.school.name, ["督学甲"])
 
 
 def test_draft_is_unknown_to_the_school_until_it_is_submitted(town):

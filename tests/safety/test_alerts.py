@@ -299,7 +299,7 @@ def test_desk_row_carries_what_a_desk_needs(desk):
         '"rev":2',
         '"severity":"major"',
         '"state":"acknowledged"',
-        f'"school":{{"id":"{desk.town.school.id}","name":"甲校"}}',
+        f'"school":{{"id":"{desk.town.school.id}","name":"{desk.town.school.name}"}}',
         '"kind":"canteen"',
         '"occurrences":1',
         '"escalate_at":null',

@@ -106,7 +106,7 @@ async def test_socket_opened_before_the_alert_gets_it_with_the_number_of_the_clo
         alert = await db(raise_alert)(site=town.canteen)
         frame = await desk.frame()
         assert (frame["t"], frame["alert"]["id"], frame["alert"]["rev"]) == ("alert", str(alert.id), 1)
-        assert frame["alert"]["school"]["name"] == "甲校"
+        assert frame["alert"]["school"]["name"] == town.school.name
         assert before < frame["seq"] <= (await db(clock_now)())[0]
 
 

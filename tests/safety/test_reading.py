@@ -128,12 +128,12 @@ def test_sites_are_filtered_by_unit_kind_school_served_and_state(town):
     assert str(town.canteen.id) in ids(client, "sites", unit=str(town.school.id))
     assert ids(client, "sites", closed="true") == set()
     shown = reader(town.neighbour_principal).get(f"{API}/sites/{bus.id}").json()
-    assert shown["names"] == {"unit_id": "甲校", "serves": ["邻校"]}
+    assert shown["names"] == {"unit_id": town.school.name, "serves": [town.neighbour.name]}
 
 
 def test_people_come_with_those_posts_that_the_reader_may_see(town):
     shown = reader(town.safety).get(f"{API}/people/{town.principal.id}").json()
-    assert [(post["role"], post["node"]) for post in shown["posts"]] == [("principal", "甲校")]
+    assert [(post["role"], post["node"]) for post in shown["posts"]] == [("principal", town.school.name)]
     assert set(shown) == {"id", "rev", "name", "active", "names", "posts"}
     assert ids(reader(town.safety), "people", role="principal") == {
         str(town.principal.id),
@@ -170,7 +170,11 @@ def test_alert_shows_a_desk_whom_it_was_owed_to(town):
     shown = reader(town.safety).get(f"{API}/alerts/{alert.id}").json()
     assert [(each["name"], each["reason"]) for each in shown["deliveries"]] == [("值班员", "duty")]
     assert shown["late_seconds"] >= 11 * 3600 - 5
-    assert shown["names"] == {"organisation_id": "甲校", "node_id": "甲区教育局", "site_id": town.canteen.name}
+    assert shown["names"] == {
+        "organisation_id": town.school.name,
+        "node_id": "甲区教育局",
+        "site_id": town.canteen.name,
+    }
 
 
 def test_alert_shows_who_acknowledged_it(town):

@@ -6,6 +6,7 @@ from django.utils import timezone
 from safety.ids import new_id
 from safety.models import Device
 from sync.push import push
+from tests.taint.watch import seen
 
 
 class Phone:
@@ -40,4 +41,6 @@ class Phone:
         )
         answer = push(body, person=self.person.id, device=self.device.id, now=timezone.now())
         self.outbox = []
-        return [msgspec.json.decode(msgspec.json.encode(result)) for result in answer["results"]]
+        told = msgspec.json.encode(answer)
+        seen("push", told, reader=self.person.id, known=body)
+        return msgspec.json.decode(told)["results"]
