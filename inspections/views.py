@@ -147,7 +147,7 @@ class BlobView(APIView):
         responses={
             201: OpenApiResponse(description="收到了"),
             200: OpenApiResponse(description="您已传过"),
-            **refusals(401, 403, 413, 415, 422),
+            **refusals(401, 403, 413, 415, 422, 503),
         },
     )
     def put(self, request, sha256: str):

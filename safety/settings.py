@@ -39,6 +39,7 @@ ASGI_APPLICATION = "safety.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
+    "safety.admission.middleware",  # first: who is sent away costs nothing
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -219,6 +220,15 @@ ERASERS = [  # in this order: the first one learns the words
     "sync.erasure.erase_operations",
 ]
 WORK_IN_SERVER = env("WORK_IN_SERVER", True)
+BULK_WAITING = env("BULK_WAITING", 60)
+BULK_LANES = {  # addresses where phones bring and fetch much: so many at once in a process, the next ones wait a moment
+    "/api/v1/sync/": {
+        "at_once": env("SYNC_AT_ONCE", 3),
+        "waiting": BULK_WAITING,
+        "headers": {"Sync-Protocol": "1"},  # a phone takes an answer without it for a captive portal's
+    },
+    "/api/v1/blobs/": {"at_once": env("BLOBS_AT_ONCE", 2), "waiting": BULK_WAITING, "headers": {}},
+}
 
 LOGGING = {
     "version": 1,

@@ -1,5 +1,7 @@
 """An app of the tests' settings: begins to watch in every process that they set up."""
 
+import atexit
+
 from django.apps import AppConfig
 from django.utils.module_loading import import_string
 
@@ -11,3 +13,4 @@ class Config(AppConfig):
     def ready(self) -> None:
         for begin in ("watch_sockets", "watch_log"):
             import_string(f"tests.taint.watch.{begin}")()
+        atexit.register(import_string("tests.taint.watch.hand_over"))

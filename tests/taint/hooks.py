@@ -35,7 +35,11 @@ def taken() -> list[str]:
     shared = Path(os.environ[watch.SHARED])
     lines = [json.loads(line) for line in shared.read_text().splitlines()]
     shared.write_text("")
-    found = watch.leaks + [line["leak"] for line in lines if line["pid"] != os.getpid()]
+    lines = [line for line in lines if line["pid"] != os.getpid()]
+    for line in lines:
+        watch.looked_at.update(line.get("looked_at", {}))
+        watch.carrying.update(line.get("carrying", {}))
+    found = watch.leaks + [line["leak"] for line in lines if "leak" in line]
     watch.leaks.clear()
     return found
 
@@ -49,9 +53,10 @@ def leaking() -> Iterator[list[str]]:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    told = ", ".join(f"{n} {kind}s" for kind, n in sorted(watch.looked_at.items()))
+    told = ", ".join(f"{kind} {n}" for kind, n in sorted(watch.looked_at.items()))
     terminalreporter.write_line(
-        f"isolation: {canary.made} canaries; looked at {told}; {watch.carrying.total()} of them told of schools"
+        f"isolation: {canary.made} canaries; looked at {watch.looked_at.total()} ({told}); "
+        f"{watch.carrying.total()} of them told of schools"
     )
 
 
