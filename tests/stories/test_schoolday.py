@@ -2,11 +2,9 @@
 
 import ast
 import io
-import os
 import re
 import subprocess
 import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,17 +13,15 @@ import pytest
 from django.core.management import call_command
 from PIL import ExifTags, Image, ImageOps
 
-from dev import stop
 from inspections.schoolday import camera
 from inspections.schoolday.cast import PASSWORD
 from inspections.schoolday.day import play
 from inspections.schoolday.timeline import Check, Timeline, holds
-from inspections.schoolday.wire import Server, Unreachable
 from tests.engines import free_port
+from tests.live import live_server
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "inspections" / "schoolday"
-READY_SECONDS = 30
 MAY_IMPORT = {*sys.stdlib_module_names, "PIL", "websockets"}
 
 
@@ -34,35 +30,8 @@ def server(database_url, tmp_path):
     """The address of a running server whose database holds the checklists and the demonstration district."""
     call_command("seed", stdout=io.StringIO())
     call_command("demo", "--no-history", stdout=io.StringIO())
-    port, log = free_port(), tmp_path / "server.log"
-    words = ["-m", "uvicorn", "safety.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "SAFETY_DATABASE_URL": database_url,
-        "SAFETY_VAR": str(tmp_path),
-        "SAFETY_LOG_LEVEL": "WARNING",
-    }
-    with log.open("wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(child, Server.at(url), log)
-            yield url
-        finally:
-            stop(child)
-
-
-def _wait_until_ready(child: subprocess.Popen, server: Server, log: Path) -> None:
-    end = time.monotonic() + READY_SECONDS
-    while child.poll() is None and time.monotonic() < end:
-        try:
-            server.call("GET", "auth/me")
-            return
-        except Unreachable:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{log.read_text()[-4000:]}")
+    with live_server(database_url, var=tmp_path) as url:
+        yield url
 
 
 @pytest.mark.django_db(transaction=True)

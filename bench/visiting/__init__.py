@@ -1,0 +1,1 @@
+"""Seeds of the strangers, played: see bench/strangers.py."""
