@@ -1,4 +1,5 @@
-"""Two phones, one visit: the answers of a saying merged into those that stand, and what lost kept as a conflict."""
+"""Two phones, one visit: the answers and the header of a saying merged into those that stand, and what lost kept as a
+conflict."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,11 +18,12 @@ from safety.verbs import Saying, World
 
 GROUPS = (("result", "by"), ("note", "note_by"))  # each with where the answer says whose it is
 NOBODYS = {"result": None, "note": ""}
+HEADER = "header"
 
 
 class Meta:
     """Who said which group of a visit, unpacked while a unit works on it: sources, and the number of one by group name
-    and item code."""
+    and item code (of the header: by member)."""
 
     def __init__(self, visit: Inspection):
         self.sources, self.groups = visit.field_meta or ([], {name: {} for name, _ in GROUPS})
@@ -29,13 +31,13 @@ class Meta:
         self.numbers = {tuple(source): number for number, source in enumerate(self.sources)}
 
     def get(self, name: str, code: str) -> rules.GroupMeta | None:
-        number = self.groups[name].get(code)
+        number = self.groups.get(name, {}).get(code)
         return None if number is None else msgspec.convert(self.sources[number], rules.GroupMeta)
 
     def set(self, name: str, code: str, meta: rules.GroupMeta) -> None:
         if meta is not self.last:  # one saying sets many
             self.last, self.number = meta, self._number_of(meta)
-        self.groups[name][code] = self.number
+        self.groups.setdefault(name, {})[code] = self.number
 
     def _number_of(self, meta: rules.GroupMeta) -> int:
         source = msgspec.to_builtins(meta)
@@ -67,10 +69,30 @@ def merge_answers(
         if said.items() <= visit.answers.get(code, NOBODYS).items():
             continue  # a submit repeats what its patches have said
         for group, merged in merge.answer(code, said):
-            conflicts.append(_conflict(world, saying, visit, group, merged))
+            conflicts.append(write_conflict(world, saying, visit, group, merged))
     if merge.moved:
         visit.field_meta = merge.meta.packed()
     return merge.moved, conflicts
+
+
+def merge_header(world: World, saying: Saying, visit: Inspection, said: dict[str, str]) -> tuple[bool, list[Conflict]]:
+    """Merges the members of the header that were said, each a group of its own; gives whether one moved, and the conflicts."""
+    told = {name: text for name, text in said.items() if text != visit.header.get(name, "")}
+    if not told:
+        return False, []
+    meta, mine, before, conflicts = Meta(visit), source_of(world, saying, visit), visit.header, []
+    for name, text in told.items():
+        known = meta.get(HEADER, name)
+        merged = rules.merge_group(
+            HEADER, current=before.get(name, ""), meta=known, incoming=text, mine=mine, base_rev=saying.base_rev
+        )
+        if merged.meta is not known:
+            visit.header = {**visit.header, name: merged.value}
+            meta.set(HEADER, name, merged.meta)
+        if merged.lost is not None:
+            conflicts.append(write_conflict(world, saying, visit, f"{HEADER}.{name}", merged))
+    visit.field_meta = meta.packed()
+    return visit.header is not before, conflicts
 
 
 class Merge:
@@ -142,7 +164,8 @@ def source_of(world: World, saying: Saying, visit: Inspection) -> rules.GroupMet
     )
 
 
-def _conflict(world: World, saying: Saying, visit: Inspection, group: str, merged: rules.Merged) -> Conflict:
+def write_conflict(world: World, saying: Saying, visit: Inspection, group: str, merged: rules.Merged) -> Conflict:
+    """Keeps what lost as a document of its own, for a participant to pick from."""
     conflict = rows.new(
         Conflict,
         id=new_id(),

@@ -8,14 +8,14 @@ import msgspec
 from msgspec import UNSET
 
 from inspections import inputs, rules
-from inspections.actions.merging import GROUPS, Meta, merge_answers, source_of
+from inspections.actions.merging import GROUPS, HEADER, Meta, merge_answers, merge_header, source_of, write_conflict
 from inspections.actions.settling import propose_withdrawal
 from inspections.actions.sharing import let_read, named_on_incidents, share
 from inspections.actions.submissions import new_submission
 from inspections.checklist import items_in, items_of
 from inspections.frozen import FrozenItem
 from inspections.loading import cure_of
-from inspections.models import Inspection, InspectionState, Task, TemplateVersion
+from inspections.models import Conflict, Inspection, InspectionState, Task, TemplateVersion
 from safety import rows
 from safety.access import FIELD
 from safety.errors import IdTaken, Invalid, NotAllowed, Problem, Stale
@@ -50,6 +50,7 @@ def decide_create(world: World, saying: Saying) -> Outcome:
         raise Problem("not-of-this-task", "这次检查与任务对不上:场所或编号不同。请从任务里重新开始。")
     visit = _new_visit(world, saying, site, version, task)
     world.put("inspections", visit)
+    merge_header(world, saying, visit, _header_said(saying, said))
     _, conflicts = merge_answers(world, saying, visit, answers)
     return Outcome("applied", doc=visit, entry=_say(world, saying, visit, "inspection.created"), conflicts=conflicts)
 
@@ -76,7 +77,7 @@ def _new_visit(world: World, saying: Saying, site: Site, version: TemplateVersio
         participants=participants,
         join_sha256=said.join_sha256,
         started_at=said.started_at + saying.skew,
-        header=_set(said.header),
+        header={},
         audience=Audience.RESTRICTED if restricted else Audience.BUREAU,
     )
     visit.stand_at(site)
@@ -121,17 +122,17 @@ def _patch(world: World, saying: Saying, visit: Inspection, said, *, joined: boo
     if visit.state == InspectionState.VOID:
         return _keep_late(world, saying, visit, "这次检查已经作废,您的修改单独保存了,没有并入。")
     if visit.state == InspectionState.SUBMITTED:
-        late = _says_anything_late(visit, said, answers)
+        late = _says_anything_late(saying, visit, said, answers)
         answers = {code: patch for code, patch in answers.items() if _is_open(visit, code)}
         if late:
             kept = _keep_late(world, saying, visit, "这次检查已经提交,您的修改单独保存了。需要改记录的,请提交更正。")
             if not answers:
                 return kept
-    header = {**visit.header, **_set(said.header)} if visit.state == InspectionState.DRAFT else visit.header
-    said_more = deleted or joined or header != visit.header
-    visit.header = header
+    header = _header_said(saying, said) if visit.state == InspectionState.DRAFT else {}
+    headed, lost = merge_header(world, saying, visit, header)
     moved, conflicts = merge_answers(world, saying, visit, answers)
-    if not (said_more or moved or conflicts):
+    conflicts += lost
+    if not (deleted or joined or headed or moved or conflicts):
         return Outcome("applied", doc=visit)
     entry = _say(world, saying, visit, "inspection.patched")
     return Outcome("merged" if conflicts else "applied", doc=visit, entry=entry, conflicts=conflicts)
@@ -165,7 +166,7 @@ def _revive(visit: Inspection) -> bool:
     return deleted
 
 
-def _says_anything_late(visit: Inspection, said, answers: dict[str, inputs.AnswerPatch]) -> bool:
+def _says_anything_late(saying: Saying, visit: Inspection, said, answers: dict[str, inputs.AnswerPatch]) -> bool:
     """Whether a patch of a submitted visit would change its header or an item that was signed; what it only repeats says
     nothing."""
     signed = {code: patch for code, patch in answers.items() if not _is_open(visit, code)}
@@ -174,7 +175,7 @@ def _says_anything_late(visit: Inspection, said, answers: dict[str, inputs.Answe
         for code, patch in msgspec.to_builtins(signed).items()
         for name, value in patch.items()
     )
-    header = {**visit.header, **_set(said.header)}
+    header = {**visit.header, **_header_said(saying, said)}
     return header != visit.header or any(answer.get(name) != value for answer, name, value in groups)
 
 
@@ -386,14 +387,29 @@ def decide_resolve(world: World, saying: Saying) -> Outcome:
     conflict.pick = saying.input.pick
     conflict.resolved_by_id, conflict.resolved_at = world.work.actor, world.work.now
     if conflict.pick == "lost" and visit.state == InspectionState.DRAFT:
-        _, code, group = conflict.group.split(".")
-        by = dict(GROUPS)[group]
-        meta = Meta(visit)
-        visit.answers[code] = {**visit.answers[code], group: conflict.lost, by: str(conflict.lost_by)}
-        meta.set(group, code, source_of(world, saying, visit))
-        visit.field_meta = meta.packed()
+        _put_back(world, saying, visit, conflict)
         _say(world, saying, visit, "inspection.patched")
     return Outcome("applied", doc=conflict, entry=world.say(conflict, "conflict.resolved", saying, urgency=None))
+
+
+def _put_back(world: World, saying: Saying, visit: Inspection, conflict: Conflict) -> None:
+    """The value that lost stands after all. What was said since over the one that was kept does not vanish with it: it is
+    kept as what this pick took the place of."""
+    place, *member, name = conflict.group.split(".")
+    meta, picked = Meta(visit), source_of(world, saying, visit)
+    group, code = (HEADER, name) if place == HEADER else (name, member[0])
+    stands = visit.header.get(name, "") if place == HEADER else visit.answers[code][name]
+    said = meta.get(group, code)
+    if stands not in (conflict.kept, conflict.lost) and said is not None:
+        write_conflict(
+            world, saying, visit, conflict.group, rules.Merged(conflict.lost, picked, rules.Lost(stands, said))
+        )
+    if place == HEADER:
+        visit.header = {**visit.header, name: conflict.lost}
+    else:
+        visit.answers[code] = {**visit.answers[code], name: conflict.lost, dict(GROUPS)[name]: str(conflict.lost_by)}
+    meta.set(group, code, picked)
+    visit.field_meta = meta.packed()
 
 
 def _say(world: World, saying: Saying, visit: Inspection, kind: str):
@@ -405,5 +421,9 @@ def _ids(persons: set) -> list[str]:
     return sorted(set(map(str, persons)))  # said ids are UUIDs, kept ones are text
 
 
-def _set(header: inputs.Header) -> dict[str, str]:
-    return {name: value for name, value in msgspec.to_builtins(header).items() if value is not UNSET}
+def _header_said(saying: Saying, said) -> dict[str, str]:
+    """The members of the header that were said; what a flat client only repeats of its `base` says nothing."""
+    base = (saying.base or {}).get("header")
+    seen = base if isinstance(base, dict) else {}
+    told = {name: text for name, text in msgspec.to_builtins(said.header).items() if text is not UNSET}
+    return {name: text for name, text in told.items() if name not in seen or seen[name] != text}

@@ -44,6 +44,12 @@ def patch(phone, visit, code, *, base_rev=1, note=None, **result):
     return phone.send()[0]
 
 
+def head(phone, visit, *, base_rev=1, base=None, **header):
+    more = {} if base is None else {"base": {"header": base}}
+    phone.op("inspections", "patch", {"header": header}, doc_id=visit.id, base_rev=base_rev, **more)
+    return phone.send()[0]
+
+
 def submit(phone, visit, answers, participants):
     snapshot = json.dumps({"answers": answers}, ensure_ascii=False)
     said = {
@@ -61,6 +67,54 @@ def test_answers_to_different_items_both_stand(visit):
     answers = visit.row().answers
     assert (answers["ST-11"]["result"]["value"], answers["ST-15"]["result"]["value"]) == ("ok", "fail")
     assert answers["ST-11"]["by"] != answers["ST-15"]["by"]
+
+
+def test_members_of_the_header_merge_as_groups_of_their_own_also_where_a_phone_sends_it_whole(visit):
+    head(visit.one, visit, weather="晴", base={})
+    assert (
+        head(visit.other, visit, base={"weather": "", "summary": ""}, weather="", summary="整洁")["status"] == "applied"
+    )
+    assert visit.row().header == {"weather": "晴", "summary": "整洁"}
+    assert not Conflict.objects.exists()
+
+
+def test_two_inspectors_words_in_one_member_of_the_header_are_both_shown(visit):
+    head(visit.one, visit, summary="整洁")
+    result = head(visit.other, visit, summary="地面有水")
+    conflict = Conflict.objects.get()
+    assert (result["status"], result["conflicts"][0]["field"]) == ("merged", "header.summary")
+    assert (visit.row().header["summary"], conflict.kept, conflict.lost) == ("整洁", "整洁", "地面有水")
+    visit.one.op("conflicts", "resolve", {"pick": "lost"}, doc_id=conflict.id)
+    assert visit.one.send()[0]["status"] == "applied"
+    assert visit.row().header == {"summary": "地面有水"}
+
+
+def test_header_that_its_writer_thinks_over_is_no_conflict_nor_one_that_was_seen(visit):
+    head(visit.one, visit, summary="整洁")
+    head(visit.one, visit, summary="比较整洁")
+    assert head(visit.other, visit, base_rev=3, summary="地面有水")["status"] == "applied"
+    assert not Conflict.objects.exists()
+
+
+def test_header_of_the_first_contact_is_somebodys_as_well(town):
+    one, other = Phone(town.inspector), Phone(town.colleague)
+    said = {"site_id": town.canteen.id, "template_version_id": town.checklist.id, "started_at": timezone.now()}
+    doc_id = one.op("inspections", "create", said | {"participants": [town.colleague.id], "header": {"weather": "晴"}})
+    one.send()
+    other.op("inspections", "patch", {"header": {"weather": "雨"}}, doc_id=doc_id, base_rev=0)
+    assert other.send()[0]["status"] == "merged"
+    assert (Conflict.objects.get().kept, Conflict.objects.get().lost) == ("晴", "雨")
+
+
+def test_what_was_said_after_a_conflict_does_not_vanish_when_the_lost_value_is_picked(visit):
+    patch(visit.one, visit, "ST-11", note="甲")
+    patch(visit.other, visit, "ST-11", note="乙")
+    patch(visit.one, visit, "ST-11", note="后来写的", base_rev=visit.row().rev)
+    conflict = Conflict.objects.get()
+    visit.other.op("conflicts", "resolve", {"pick": "lost"}, doc_id=conflict.id)
+    visit.other.send()
+    assert visit.row().answers["ST-11"]["note"] == "乙"
+    assert Conflict.objects.exclude(pk=conflict.pk).get().lost == "后来写的"
 
 
 def test_result_and_note_of_one_item_merge_as_groups_of_their_own(visit):
