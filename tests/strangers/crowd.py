@@ -6,7 +6,9 @@ played at a time and what happens to one does not depend on the others.
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +20,11 @@ from django.utils import timezone
 from dev import CLIENTS, find_node, stop
 from safety.access import today
 from safety.models import Person, Post
-from tests.makers import PASSWORD, make_checklist, make_district, make_person, make_school, make_site
+from tests.makers import PASSWORD, make_checklist, make_district, make_person, make_school, make_site, make_token
 from tests.strangers.proxy import Faults, Network, network
 
 PARALLEL = 4
+LONGEST_SECONDS = 1500  # of one process of clients: what hangs must fail, not stand
 ITEMS = (
     {"code": "ST-11", "text": "冷藏温度达标", "grade": "general", "photo": "on_fail"},
     {"code": "ST-15", "text": "食品留样", "grade": "serious", "photo": "always"},
@@ -39,6 +42,12 @@ CASTS = {
 }
 
 
+TUS_CLIENTS = {
+    "tus-js-client": lambda: [find_node(), "tus_js.mjs"],
+    "tuspy": lambda: [sys.executable, "tuspy_phone.py"],
+}
+
+
 @dataclass
 class Play:
     """One seed of one cast, and what came of it."""
@@ -51,6 +60,11 @@ class Play:
     reports: list[dict] = field(default_factory=list)
     seconds: float = 0
     failed: str = ""
+
+    @property
+    def base(self) -> str:
+        """The API by way of this seed's own bad line."""
+        return f"http://127.0.0.1:{self.port}/api/v1"
 
 
 class Stage:
@@ -66,22 +80,43 @@ class Stage:
         self, casts: Iterable[tuple[str, int]], *, faults: Faults, log: Path, parallel: int = PARALLEL
     ) -> list[Play]:
         """Plays each (cast, seed); what the clients wrote to standard error lies in `log`."""
-        plays = [self._arranged(cast, seed, faults) for cast, seed in casts]
-        with _node(log) as child:
-            _tell(child, {"parallel": parallel, "runs": [self._told(each) for each in plays]})
+        plays = [self.arrange(cast, seed, faults) for cast, seed in casts]
+        command = [find_node(), "strangers.mjs"]
+        self._run(command, plays, [self._told(each) for each in plays], log=log, parallel=parallel)
+        return plays
+
+    def bring(self, tool: str, plays: Sequence[Play], *, photos: Mapping[int, list[Path]], log: Path) -> None:
+        """Has a tus client bring each seed's photos, as its one inspector; `tool` is a key of TUS_CLIENTS."""
+        runs = [
+            {
+                "seed": play.seed,
+                "base": play.base,
+                "token": make_token(person=play.people["P"])[1],
+                "photos": [str(path) for path in photos[play.seed]],
+            }
+            for play in plays
+        ]
+        self._run(TUS_CLIENTS[tool](), plays, runs, log=log, parallel=PARALLEL)
+
+    def _run(self, command: list, plays: Sequence[Play], runs: list[dict], *, log: Path, parallel: int) -> None:
+        with _clients(command, log) as child:
+            _tell(child, {"parallel": parallel, "runs": runs})
+            watch = threading.Timer(LONGEST_SECONDS, child.kill)
+            watch.start()
             for line in child.stdout:
                 self._hear(child, plays, json.loads(line))
             code = child.wait()
+            watch.cancel()
         for each in plays:
             if not each.reports and not each.failed:
-                each.failed = (
-                    f"the clients ended ({code}) before this seed did\n{log.read_text(errors='replace')[-2000:]}"
-                )
-        return plays
+                said = log.read_text(errors="replace")[-2000:]
+                each.failed = f"the clients ended ({code}) before this seed did\n{said}"
 
-    def _arranged(self, cast: str, seed: int, faults: Faults) -> Play:
+    def arrange(self, cast: str, seed: int, faults: Faults) -> Play:
+        """A school, a site, inspectors and a bad line for one seed."""
         school = make_school(district=self.district, name=f"{cast} {seed}")
-        people = {letter: make_person(role="inspector", at=school) for letter in {who for _, who in CASTS[cast]}}
+        holders = {who for _, who in CASTS.get(cast, ((cast, "P"),))}
+        people = {letter: make_person(role="inspector", at=school) for letter in holders}
         proxy = self.lines.proxy(seed, faults)
         return Play(cast, seed, str(make_site(unit=school).id), people, proxy.port)
 
@@ -91,10 +126,9 @@ class Stage:
             for library, who in CASTS[play.cast]
         ]
         world = {"site": play.site_id, "template": str(self.template.id)}
-        base = f"http://127.0.0.1:{play.port}/api/v1"
-        return {"seed": play.seed, "base": base, "phones": phones, "world": world}
+        return {"seed": play.seed, "base": play.base, "phones": phones, "world": world}
 
-    def _hear(self, child: subprocess.Popen, plays: list[Play], said: dict) -> None:
+    def _hear(self, child: subprocess.Popen, plays: Sequence[Play], said: dict) -> None:
         if "ask" in said:
             {"end_posts": self._end_posts, "give_posts": self._give_posts}[said["ask"]](said["person"])
             _tell(child, {"run": said["run"]})
@@ -121,10 +155,10 @@ def stage(url: str) -> Iterator[Stage]:
 
 
 @contextmanager
-def _node(log: Path) -> Iterator[subprocess.Popen]:
+def _clients(command: list, log: Path) -> Iterator[subprocess.Popen]:
     with log.open("wb") as complaints:
         child = subprocess.Popen(
-            [find_node(), "strangers.mjs"],
+            command,
             cwd=CLIENTS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

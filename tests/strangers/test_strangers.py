@@ -1,39 +1,18 @@
 """RxDB and WatermelonDB, unmodified, over a bad network: they converge, and nothing that was typed is lost."""
 
-import os
 from collections.abc import Iterable
 
 import pytest
 from django.db import connection
 
-from dev import clients_note, find_node
-from tests.live import live_server
 from tests.strangers.checker import gaps_in_the_clock, repeated_effects, wrongs_of
-from tests.strangers.crowd import CASTS, Play, Stage, stage
+from tests.strangers.crowd import CASTS, Play, Stage
 from tests.strangers.proxy import NO_FAULTS, Faults
 
 SEEDS = {
     "sqlite": range(1, 21, 2),
     "postgresql": range(2, 21, 2),
 }  # a run of both plays twenty; more: dev.py bench strangers
-
-
-@pytest.fixture(scope="module", autouse=True)
-def clients():
-    """Node and the clients' packages; outside CI their absence skips these tests."""
-    if find_node() is not None and clients_note().exists():
-        return
-    if os.environ.get("CI") in ("true", "1"):
-        pytest.fail("CI must bring Node and the strangers' clients: run `python3 dev.py test`")
-    pytest.skip("no Node, or no clients: `python3 dev.py test` brings both")
-
-
-@pytest.fixture
-def strangers(database_url, tmp_path):
-    """The stage before a running server."""
-    with live_server(database_url, var=tmp_path) as url, stage(url) as ready:
-        ready.url, ready.var = url, tmp_path
-        yield ready
 
 
 def played(stage: Stage, casts: Iterable[tuple[str, int]], *, faults: Faults) -> list[Play]:
