@@ -269,7 +269,7 @@ class SubmissionShape(Shape):
 class ConflictShape(Shape):
     target_collection = serializers.CharField()
     target_id = serializers.UUIDField()
-    group = serializers.CharField(help_text="哪一组内容，如 answers.ST-11.result。")
+    group = serializers.CharField(help_text="哪一组内容，如 answers.ST-11.result、header.summary。")
     kept = serializers.JSONField()
     lost = serializers.JSONField()
     kept_by = serializers.UUIDField(allow_null=True)
