@@ -19,7 +19,8 @@ from inspections.verbs import VERBS
 from safety import reading as ground
 from safety.openapi import document
 from safety.schema import examples
-from tests.inspections.test_reading import item_of, make_task, say
+from tests.inspections.test_reading import item_of, say
+from tests.makers import make_task
 from tests.safety.test_reading import raise_alert
 
 API = "/api/v1"
@@ -108,7 +109,7 @@ def test_answers_of_the_reading_doors_are_of_the_shapes_that_the_document_shows(
     say(town.safety, "notices", rectification_id=item.id)
     say(town.principal, "reports", rectification_id=item.id, round=1, text="已修好")
     say(town.inspector, "quick_hazards", site_id=str(town.canteen.id), text="堆放纸箱")
-    make_task(town, assignees=[town.inspector])
+    make_task(site=town.canteen, checklist=town.checklist, assignees=(town.inspector,))
     raise_alert(town, said=timezone.now() - timedelta(hours=11))
     client = APIClient()
     seen = set()
