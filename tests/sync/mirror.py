@@ -46,9 +46,13 @@ class Mirror:
         """Pulls one page and applies it: a put unless ours has a higher rev, a del whatever it is."""
         response = self.ask(cursor=self.cursor, limit=limit)
         assert response.status_code == 200, response.content.decode()
-        self.bytes += response.content
-        answer = msgspec.json.decode(response.content)
-        self.check(answer, limit=limit or 200, size=len(response.content))
+        return self.take(response.content, limit=limit)
+
+    def take(self, content, *, limit=None):
+        """Applies one page as it came."""
+        self.bytes += content
+        answer = msgspec.json.decode(content)
+        self.check(answer, limit=limit or 200, size=len(content))
         for change in answer["changes"]:
             self.apply(change)
         self.cursor, self.seq = answer["cursor"], answer["seq"]

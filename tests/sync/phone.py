@@ -9,6 +9,21 @@ from sync.push import push
 from tests.taint.watch import seen
 
 
+def operation(collection, kind, said, *, doc_id=None, **more):
+    """An operation as a phone writes it; kinds beside create, patch, delete are actions."""
+    action = kind not in ("create", "patch", "delete")
+    return {
+        "op_id": more.pop("op_id", None) or new_id(),
+        "collection": collection,
+        "id": doc_id or new_id(),
+        "kind": "action" if action else kind,
+        "action": kind if action else "",
+        "args" if action else "set": said,
+        "at": more.pop("at", None) or timezone.now(),
+        **more,
+    }
+
+
 class Phone:
     def __init__(self, person):
         self.person = person
@@ -16,22 +31,9 @@ class Phone:
         self.outbox = []
 
     def op(self, collection, kind, said, *, doc_id=None, **more):
-        """Queues an operation and gives its document's id; kinds beside create, patch, delete are actions."""
-        doc_id = doc_id or new_id()
-        action = kind not in ("create", "patch", "delete")
-        self.outbox.append(
-            {
-                "op_id": more.pop("op_id", None) or new_id(),
-                "collection": collection,
-                "id": doc_id,
-                "kind": "action" if action else kind,
-                "action": kind if action else "",
-                "args" if action else "set": said,
-                "at": more.pop("at", timezone.now()),
-                **more,
-            }
-        )
-        return doc_id
+        """Queues an operation and gives its document's id."""
+        self.outbox.append(operation(collection, kind, said, doc_id=doc_id, **more))
+        return self.outbox[-1]["id"]
 
     def send(self, operations=None, **envelope):
         """Sends what is queued (or these operations) and gives the results; the outbox is then empty."""
