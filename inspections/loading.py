@@ -100,15 +100,15 @@ def _posts(role: Role, world: World) -> list[tuple[UUID, UUID]]:
 
 
 def _load_places(world: World, keys: set[PlaceKey]) -> Iterator[Need]:
-    """What was closed at these places and what is open there; of a blank place, what is open and a person may mean.
+    """What has ended at these places and what is open there; of a blank place, what is open and a person may mean.
 
     What only named persons may read stands alone: nothing attaches to it, nothing points to it.
     """
     cure = cure_of(world)
     there = _items_at(("site_id", "item_code", "place_key"), {key for key in keys if key[2]})
     meant = _items_at(("site_id", "item_code"), {key[:2] for key in keys if not key[2]})
-    closed = sorted((item for item in there if item.state == ItemState.CLOSED), key=attrgetter("closed_at", "id"))
-    for item in (*closed, *sorted((item for item in meant if item.state in OPEN), key=attrgetter("found_on", "id"))):
+    ended = sorted((item for item in there if item.state not in OPEN), key=_by_end)
+    for item in (*ended, *sorted((item for item in meant if item.state in OPEN), key=attrgetter("found_on", "id"))):
         _note(cure, item)
     still_open = rows.find(RectificationItem, id={item.id for item in there if item.state in OPEN})
     for item in sorted(still_open, key=attrgetter("found_on", "id")):
@@ -131,6 +131,11 @@ class AtPlace(NamedTuple):
 
 
 OPEN = {state.value for state in ItemState} - {state.value for state in ENDED}
+
+
+def _by_end(item: AtPlace) -> tuple:
+    """What was withdrawn ended at no known time: it says nothing, but that something stood here."""
+    return (item.closed_at is not None, item.closed_at, item.id)
 
 
 def _items_at(attributes: tuple[str, ...], keys: set[tuple]) -> list[AtPlace]:

@@ -32,3 +32,12 @@ def seeded_id(code: str) -> UUID:
 def visit_id(task_id: UUID) -> UUID:
     """The id of the visit that answers a task: two phones that start it off-line mean the same document."""
     return uuid5(VISITS, str(task_id))
+
+
+def following_id(source: UUID | None, what: str) -> UUID:
+    """The id of what follows from a document or an operation: the same whenever that is said again.
+
+    After a backup was restored phones offer again what they had said, and what others had said of its consequences
+    must find them. What follows from nothing that can be said again (`source` None) has an id of its own.
+    """
+    return new_id() if source is None else uuid5(source, what)

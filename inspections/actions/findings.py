@@ -1,6 +1,6 @@
 """Findings become rectification items, or attach to the one that is open at their place; who must know is decided here."""
 
-import secrets
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from inspections.sayings import said_by_finding
 from safety import rows
 from safety.access import today
 from safety.alerts import Urgency
-from safety.ids import new_id
+from safety.ids import following_id
 from safety.models import Audience, Severity, Site
 from safety.models.organisation import SITE_CODE_LETTERS
 from safety.verbs import Saying, World
@@ -57,12 +57,17 @@ def attach(
     where = fold.Attachment()
     if not proposal.restricted:
         where = fold.where_to_attach(place_key, neighbours(world, site.id, proposal.item_code))
-    item = world.get("rectifications", where.to) or _new_item(
-        saying, proposal, where, site=site, place_key=place_key, named=named
-    )
+    if visit is not None:
+        finding_id = following_id(visit.id, f"{proposal.item_code}/{place_key}/{proposal.fixed}")
+    else:
+        finding_id = following_id((hazard or revisit).id, "finding")
+    item = world.get("rectifications", where.to)
+    if item is None:
+        item_id = _item_id(world, proposal, finding_id, site=site, place_key=place_key)
+        item = _new_item(saying, proposal, where, item_id, site=site, place_key=place_key, named=named)
     finding = rows.new(
         Finding,
-        id=new_id(),
+        id=finding_id,
         item_id=item.id,
         ordinal=item.next_ordinal,
         inspection_id=visit.id if visit else None,
@@ -110,10 +115,19 @@ def photos_behind(world: World, finding: Finding) -> list[Photo]:
     return [each for each in of_visit if each.item_code == finding.item_code] + [*of_hazard]
 
 
+def _item_id(world: World, proposal: Proposal, finding_id: UUID, *, site: Site, place_key: str) -> UUID:
+    """One item after the other stands at a place, whoever tells first; what stands alone follows from its finding."""
+    if proposal.restricted or not place_key:
+        return following_id(finding_id, "item")
+    before = [each for each in neighbours(world, site.id, proposal.item_code) if each.place_key == place_key]
+    return following_id(site.id, f"{proposal.item_code}/{place_key}/{len(before)}")
+
+
 def _new_item(
     saying: Saying,
     proposal: Proposal,
     where: fold.Attachment,
+    item_id: UUID,
     *,
     site: Site,
     place_key: str,
@@ -121,8 +135,8 @@ def _new_item(
 ) -> RectificationItem:
     item = rows.new(
         RectificationItem,
-        id=new_id(),
-        number=new_number(saying.said_at),
+        id=item_id,
+        number=number_of(item_id, saying.said_at),
         item_code=proposal.item_code,
         place=proposal.place,
         place_key="" if proposal.restricted else place_key,
@@ -139,9 +153,13 @@ def _new_item(
     return item
 
 
-def new_number(found_at: datetime) -> str:
-    """ZG, the day, eight letters that can be read aloud; 39 bits a day, and the table is unique."""
-    letters = "".join(SITE_CODE_LETTERS[each % len(SITE_CODE_LETTERS)] for each in secrets.token_bytes(8))
+def number_of(item_id: UUID, found_at: datetime) -> str:
+    """ZG, the day, eight letters that can be read aloud; 39 bits a day, and the table is unique.
+
+    They follow from the id: what stands on a printed notice stays true when the item is told again.
+    """
+    digest = hashlib.sha256(item_id.bytes).digest()
+    letters = "".join(SITE_CODE_LETTERS[each % len(SITE_CODE_LETTERS)] for each in digest[:8])
     return f"ZG{today(found_at):%y%m%d}-{letters}"
 
 

@@ -4,6 +4,7 @@ conflict."""
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -13,7 +14,7 @@ from inspections.checklist import items_of
 from inspections.frozen import FrozenItem
 from inspections.models import Conflict, Inspection, InspectionState
 from safety import rows
-from safety.ids import new_id
+from safety.ids import following_id, new_id
 from safety.verbs import Saying, World
 
 GROUPS = (("result", "by"), ("note", "note_by"))  # each with where the answer says whose it is
@@ -168,7 +169,7 @@ def write_conflict(world: World, saying: Saying, visit: Inspection, group: str, 
     """Keeps what lost as a document of its own, for a participant to pick from."""
     conflict = rows.new(
         Conflict,
-        id=new_id(),
+        id=_conflict_id(saying, visit, group, merged),
         target_collection=visit.collection,
         target_id=visit.id,
         group=group,
@@ -187,3 +188,11 @@ def write_conflict(world: World, saying: Saying, visit: Inspection, group: str, 
     world.put("conflicts", conflict)
     world.say(conflict, "conflict.found", saying, urgency=None)
     return conflict
+
+
+def _conflict_id(saying: Saying, visit: Inspection, group: str, merged: rules.Merged) -> UUID:
+    """The same two sayings meet under one id, whichever of them comes first."""
+    if saying.op_id is None:
+        return new_id()
+    met = {merged.lost.meta.op_id, *([merged.meta.op_id] if merged.meta else [])}
+    return following_id(visit.id, "/".join([group, *sorted(map(str, met))]))

@@ -14,7 +14,7 @@ from inspections.sayings import said_by_statement
 from safety.access import APPROVERS, GRANTS, today
 from safety.alerts import Urgency
 from safety.errors import IdTaken, Invalid, NotAllowed
-from safety.ids import new_id
+from safety.ids import following_id
 from safety.models import Audience
 from safety.verbs import Outcome, Saying, World
 
@@ -231,7 +231,7 @@ def derived(saying: Saying, verb: str, said: inputs.OnItem | inputs.CreateCommen
     """What follows from a saying, said by its author in a document of its own; never refused, as a phone's is not."""
     return Saying(
         verb=verb,
-        doc_id=new_id(),
+        doc_id=following_id(saying.op_id, f"{verb}/{msgspec.json.encode(said).decode()}"),
         input=said,
         body=saying.body,
         said_at=saying.said_at,

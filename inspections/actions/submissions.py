@@ -8,7 +8,7 @@ from inspections.actions.withheld import speaks_of_incidents
 from inspections.checklist import items_of
 from inspections.models import Inspection, Submission
 from safety import rows
-from safety.ids import new_id
+from safety.ids import following_id
 from safety.models import Audience
 from safety.verbs import Saying, World
 
@@ -24,15 +24,16 @@ def new_submission(
     reason: str = "",
 ) -> Submission:
     """Not said yet. `content` is JSON, kept verbatim; what speaks of incidents is for named persons alone."""
+    digest = hashlib.sha256(content.encode()).hexdigest()
     submission = rows.new(
         Submission,
-        id=doc_id or new_id(),
+        id=doc_id or following_id(saying.op_id, f"{kind}/{digest}"),
         inspection_id=visit.id,
         kind=kind,
         author_id=world.work.actor,
         reason=reason,
         content=content,
-        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        sha256=digest,
         said_at=saying.said_at,
         site_id=visit.site_id,
         unit_id=visit.unit_id,
