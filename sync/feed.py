@@ -95,9 +95,10 @@ NOT_SHOWN = (
     "NOT EXISTS (SELECT 1 FROM safety_index k WHERE k.collection = i.collection AND k.doc_id = i.doc_id"
     " AND (k.audience, k.key) IN (SELECT audience, key FROM shown))"
 )
+# what the reader moved by a push was shown in its answer, ahead of the cursor
 KNOWN = (
-    "EXISTS (SELECT 1 FROM safety_change c"
-    " WHERE c.collection = i.collection AND c.doc_id = i.doc_id AND c.seq <= %(known)s)"
+    "EXISTS (SELECT 1 FROM safety_change c WHERE c.collection = i.collection AND c.doc_id = i.doc_id"
+    " AND (c.seq <= %(known)s OR c.actor_id = %(reader)s))"
 )
 
 # 52 bits of a hash as a number: 13 hex digits, which is what a bit string of 52 takes
@@ -195,15 +196,17 @@ def lost(
     shown: Iterable[Pair],
     after: int,
     known: int,
+    reader: UUID,
     limit: int,
     collections: Sequence[str] = (),
 ) -> Walk:
-    """Documents of these pairs after a number that no row shows to `shown`; none that was made after `known`.
+    """Documents of these pairs after a number that no row shows to `shown`; none that was made after `known` by others.
 
     The bound keeps ids of what came after the loss of access from leaking (sync.md §1.3).
     """
-    where = ["i.seq > %(after)s", "i.created_seq <= %(known)s", "(NOT i.deleted OR i.seq > %(known)s)", NOT_SHOWN]
-    return _gone("safety_index", where, pairs, shown, collections, after=after, known=known, limit=limit)
+    made = f"(i.created_seq <= %(known)s OR {KNOWN})"
+    where = ["i.seq > %(after)s", made, "(NOT i.deleted OR i.seq > %(known)s)", NOT_SHOWN]
+    return _gone("safety_index", where, pairs, shown, collections, after=after, known=known, reader=reader, limit=limit)
 
 
 def exits(
@@ -212,18 +215,21 @@ def exits(
     shown: Iterable[Pair],
     after: int,
     known: int,
+    reader: UUID,
     limit: int,
     collections: Sequence[str] = (),
 ) -> Walk:
     """Documents that left one of these pairs after a number and that no row shows to `shown` now.
 
-    What did not exist at `known` was never given to the reader: of that nothing is said.
+    What did not exist at `known`, and was not said by the reader, was never given to them: of that nothing is said.
     """
     where = ["i.seq > %(after)s", KNOWN, NOT_SHOWN]
-    return _gone("safety_exit", where, pairs, shown, collections, after=after, known=known, limit=limit)
+    return _gone("safety_exit", where, pairs, shown, collections, after=after, known=known, reader=reader, limit=limit)
 
 
-def _gone(table: str, where: list[str], pairs, shown, collections, *, after: int, known: int, limit: int) -> Walk:
+def _gone(
+    table: str, where: list[str], pairs, shown, collections, *, after: int, known: int, reader: UUID, limit: int
+) -> Walk:
     rows = _walk(
         table,
         columns="i.seq, i.collection, i.doc_id",
@@ -234,6 +240,7 @@ def _gone(table: str, where: list[str], pairs, shown, collections, *, after: int
         after=after,
         likely=limit,
         known=known,
+        reader=reader if _is_postgres() else reader.hex,
     )
     first = [Gone(seq, collection, _hyphened(doc_id)) for seq, collection, doc_id in islice(rows, limit)]
     return Walk(first, cut=next(rows, None) is not None)
@@ -249,7 +256,7 @@ def _walk(
     collections: Sequence[str],
     after: int,
     likely: int,
-    **numbers: int,
+    **numbers: int | UUID | str,
 ) -> Iterator[tuple]:
     """Rows in order of number, one a number, as far as they are asked for; `likely` many of them, it is thought.
 

@@ -145,7 +145,7 @@ class _Pull:
     """One page in the making: where the mirror stands, what was gathered, and the scope that is served."""
 
     def __init__(self, scope: Scope, cursor: Cursor, asked: Asked, *, clock: int, schemas: Schemas):
-        self.new, self.hash = scope.sight.pairs, scope.hash
+        self.new, self.hash, self.reader = scope.sight.pairs, scope.hash, scope.sight.person_id
         self.cursor, self.clock, self.collections = cursor, clock, asked.collections
         self.schemas, self.page = schemas, Page(asked.limit)
 
@@ -166,7 +166,8 @@ class _Pull:
             return True
         held = before | self._kept(way.left)
         asked, known = self.page.room + 1, cursor.seq
-        common = {"shown": self.new, "known": known, "limit": asked, "collections": self.collections}
+        common = {"shown": self.new, "known": known, "reader": self.reader, "limit": asked}
+        common["collections"] = self.collections
         rows = feed.lost(held - self.new, after=way.at, **common)
         left = feed.exits(held, after=max(way.at, cursor.seq, cursor.exits_told), **common)
         # the number of a lost document's last change is no longer the reader's affair: the entry says where it stood
@@ -202,6 +203,7 @@ class _Pull:
             shown=self.new,
             after=max(seq, self.cursor.exits_told),
             known=seq,
+            reader=self.reader,
             limit=asked,
             collections=self.collections,
         )
