@@ -532,7 +532,9 @@ def _answer(heard: Heard, documents: dict) -> dict:
     if heard.problem is not None:
         answer["problem"] = heard.problem.as_json()
     if heard.conflicts:
-        answer["conflicts"] = heard.conflicts
+        # what has stood there since the loss of sight is not this author's to read
+        unseen = {} if answer["doc"] is not None else {"kept": None, "kept_by": None}
+        answer["conflicts"] = [conflict | unseen for conflict in heard.conflicts]
     if heard.status == "deferred":
         answer["waiting_for"] = _waiting(heard)
     return answer
