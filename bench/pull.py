@@ -11,7 +11,8 @@ Three readers, on both engines, both durable:
   answers, 2 photo records, 2 rectification items, so five documents a visit.
 
 How to read it: `server` is CPU of this process (user + system) and, on PostgreSQL, of the backend of its connection.
-The limits are those of issue 4; a line beyond one ends with ✗ and the run ends non-zero. Ratios are of this run.
+The limits are those of the task; a line beyond one ends with ✗ and the run ends non-zero. CPU seconds grow by half and more
+where other work shares the cores: then the ratios hold, to 10,000 documents and to a bare reading of the same bytes.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from safety.scopes import Pair
 
 FEWEST, MOST = 16, 1024  # rows a pair that the first step asks for at least, and any at most
 EVERYTHING = math.inf
-LIKELY_BYTES = 1024  # of an entry, to guess how many a page will take
+LIKELY_BYTES = 1280  # of an entry, to guess how many a page will take
 LEAST_BYTES = 100  # of an entry, beside the document
 
 

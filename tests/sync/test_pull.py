@@ -874,7 +874,7 @@ def plans_of(act) -> str:
     words = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
 
     def explain(execute, sql, params, many, context):
-        if "safety_index" in sql or "safety_exit" in sql:
+        if ("safety_index" in sql or "safety_exit" in sql) and sql.lstrip().startswith(("SELECT", "WITH")):
             execute(words + sql, params, many, context)
             plans.append("\n".join(" ".join(map(str, row)) for row in context["cursor"].fetchall()))
         return execute(sql, params, many, context)
