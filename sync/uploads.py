@@ -248,12 +248,13 @@ def finish(part: Part, *, device: UUID | None) -> None:
     Raises FileDiffers (the bytes are discarded, the upload begins again at 0), Busy (it may be finished later) and
     `photos.REFUSALS`, after which the upload is gone.
     """
-    upload = part.upload
+    upload, is_new = part.upload, part.upload._state.adding
 
     def note(work: Work) -> None:
         upload.finished_at = work.now
-        (work.insert if upload._state.adding else work.update)(upload)
+        (work.insert if is_new else work.update)(upload)
 
+    is_kept = False
     try:
         photos.keep(
             part.path,
@@ -263,12 +264,16 @@ def finish(part: Part, *, device: UUID | None) -> None:
             device=device,
             also=note,
         )
+        is_kept = True
     except photos.HashDiffers as differs:
         part.discard()
         raise FileDiffers(offset=0) from differs
     except photos.REFUSALS:
         forget(upload)
         raise
+    finally:
+        if not is_kept:  # a unit that was rolled back has written nothing
+            upload.finished_at, upload._state.adding = None, is_new
     part.discard()
     log.info("upload.finished upload=%s person=%s bytes=%d", upload.id, upload.person_id, upload.length_bytes)
 
