@@ -230,9 +230,8 @@ def _load_beside(world: World, ids: set[UUID]) -> Iterator[Need]:
     hands it lacks."""
     for conflict in rows.find(Conflict, target_id=ids, target_collection=Inspection.collection):
         world.put("conflicts", conflict)
-        _, code, group = conflict.group.split(".")
-        if group == "result":  # what lost at another place is a finding there
-            site_id = world.get("inspections", conflict.target_id).site_id
+        if conflict.group.endswith(".result"):  # what lost at another place is a finding there
+            site_id, code = world.get("inspections", conflict.target_id).site_id, conflict.group.split(".")[1]
             yield from places_in(site_id, {code: {"result": conflict.lost}})
     for submission in rows.find(Submission, inspection_id=ids):
         world.put("submissions", submission)

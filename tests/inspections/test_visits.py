@@ -155,6 +155,14 @@ def test_later_clock_stands_between_two_phones_of_one_inspector(town, visit):
     assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
 
 
+def test_visit_goes_on_after_two_phones_named_different_weather(visit):
+    for phone, weather in ((visit.one, "晴"), (visit.other, "雨")):
+        phone.op("inspections", "patch", {"header": {"weather": weather}}, doc_id=visit.id, base_rev=1)
+        phone.send()
+    assert Conflict.objects.get().group == "header.weather"
+    assert patch(visit.one, visit, "ST-11", base_rev=3, value="ok")["status"] == "applied"
+
+
 def test_participant_picks_the_value_that_had_lost(visit):
     patch(visit.one, visit, "ST-11", value="ok")
     patch(visit.other, visit, "ST-11", value="fail")
