@@ -57,6 +57,18 @@ def put(person, content: bytes, *, claimed: str = "image/jpeg"):
 # Creation and bytes
 
 
+def test_revoked_phone_uploads_while_it_may_send_before_its_wipe_and_not_after(town):
+    device, secret = make_token(person=town.inspector)
+    now, phone = timezone.now(), Phone(secret)
+    Device.objects.filter(pk=device.pk).update(
+        revoked_at=now, wipe_ordered_at=now, rescue_until=now + timedelta(days=7)
+    )
+    assert phone.create(PICTURE).status == 201
+    Device.objects.filter(pk=device.pk).update(rescue_until=None)
+    refused = phone.create(PICTURE)
+    assert (refused.status, refused.code) == (403, "device-blocked")
+
+
 def test_photo_in_two_chunks_lies_in_the_store_of_the_simple_door(phone, town, blobs):
     created = phone.create(PICTURE)
     assert (created.status, created.offset) == (201, 0)
