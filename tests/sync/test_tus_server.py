@@ -38,8 +38,16 @@ class Line:
     def patch(self, path: str, content: bytes, *, at: int, **headers):
         return self.say("PATCH", path, body=content, Upload_Offset=str(at), Content_Type=CHUNK, **headers)
 
+    def go_on(self, path: str, content: bytes, *, at: int):
+        """As a phone does: while its dead connection still holds the upload, a little later again."""
+        while (answer := self.patch(path, content[at:], at=at)).status == 423:
+            time.sleep(0.1)
+        return answer
+
     def broken_patch(self, path: str, content: bytes, *, at: int, bytes_sent: int, **headers) -> None:
         """Promises all of the content and goes away after some of it."""
+        while self.patch(path, b"", at=at).status == 423:
+            time.sleep(0.1)  # the dead connection before this one
         with self.wire() as wire:
             body, length = content[at : at + bytes_sent], len(content) - at
             wire.say("PATCH", path, body=body, length=length, Upload_Offset=str(at), Content_Type=CHUNK, **headers)
@@ -77,7 +85,7 @@ def test_body_that_breaks_off_keeps_its_bytes_and_goes_on_from_there(line, tmp_p
     assert eventually(lambda: line.offset(path) == 30_000)
     line.broken_patch(path, PICTURE, at=30_000, bytes_sent=1)
     assert eventually(lambda: line.offset(path) == 30_001)
-    last = line.patch(path, PICTURE[30_001:], at=30_001)
+    last = line.go_on(path, PICTURE, at=30_001)
     assert (last.status, last.offset, blobs(tmp_path)) == (204, len(PICTURE), {sha(PICTURE)})
     assert Upload.objects.get().finished_at is not None
 
@@ -90,7 +98,7 @@ def test_creation_that_breaks_off_goes_on_where_the_same_photo_is_announced_agai
     assert eventually(Upload.objects.exists)
     again = line.create(PICTURE)
     assert (again.status, again.offset) == (201, 20_000)
-    assert line.patch(again.path, PICTURE[20_000:], at=20_000).status == 204
+    assert line.go_on(again.path, PICTURE, at=20_000).status == 204
     assert blobs(tmp_path) == {sha(PICTURE)}
 
 
