@@ -1,23 +1,34 @@
 """Who may know of which school, read literally off the tables of posts, sites and named documents.
 
 Written beside the product's gate and not with it: roles are listed by hand, sight is a prefix of a path. A document's
-school is the one whose chain logged it.
+school is the one whose chain logged it. Plain SQL, for it is asked at every answer; ids are hexadecimal digits, as one
+engine keeps them and the other does not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db import connection
 from django.utils import timezone
-
-from safety.models import Change, Index, Organisation, Post, Site
 
 OF_THE_SCHOOL = ("principal", "school_safety_officer", "delegate")
 OF_THE_BUREAU = ("inspector", "duty_officer", "shift_leader", "safety_officer", "approver", "administrator")
-BUREAUS = ("province", "city", "district")
-FOR_EVERYBODY = ("templates", "people", "scope")  # not a school's: no canary
+
+UNITS = "SELECT id, path FROM safety_organisation WHERE kind NOT IN ('province', 'city', 'district')"
+POSTS = """
+    SELECT p.role, p.node_id, o.path FROM safety_post p JOIN safety_organisation o ON o.id = p.node_id
+    WHERE p.person_id = %s AND p.from_on <= %s AND (p.to_on IS NULL OR p.to_on >= %s)
+"""
+SITES = "SELECT id, unit_id FROM safety_site"
+SERVED = "SELECT site_id, organisation_id FROM safety_site_serves"
+# templates, people and scopes are no school's
+LOGGED = """
+    SELECT DISTINCT doc_id, chain_id FROM safety_change
+    WHERE chain_id IS NOT NULL AND collection NOT IN ('templates', 'people', 'scope') AND doc_id IN ({})
+"""
+NAMED = "SELECT doc_id, wire FROM safety_index WHERE audience IN ('person', 'restricted') AND key = %s"
 
 
 @dataclass(frozen=True)
@@ -30,64 +41,52 @@ class Told:
 
 def strangers(told: Told, *, reader: UUID | None) -> list[str]:
     """What of it the reader may not know, in words; nobody signed in may know of none."""
-    units = {each: path for each, path in _units() if each.hex[-12:] in told.tails or each in told.ids}
-    of_documents = _units_of(told.ids - units.keys())
-    concerned = {*units, *of_documents.values()}
-    if not concerned:
+    ids = {each.hex for each in told.ids}
+    paths = dict(_asked(UNITS))
+    units = {each for each in paths if each[-12:] in told.tails or each in ids}
+    known = _under_posts(paths, reader) if reader else set()
+    of_documents = _units_of(ids - units, paths)
+    if units | set(of_documents.values()) <= known:
         return []
-    known = _known_to(reader)
-    foreign = concerned - known
-    if not foreign:
-        return []
-    named = _named_to(reader)
-    found = [f"unit {each}" for each in units.keys() & foreign if not _is_named(each, named)]
-    return found + [
-        f"document {doc} of {unit}" for doc, unit in of_documents.items() if unit in foreign and doc not in named
-    ]
+    known |= _beside(known)
+    named = {doc: bytes(wire) for doc, wire in _asked(NAMED, reader)} if reader else {}
+    found = [f"unit {UUID(each)}" for each in units - known if not _is_named(each, named)]
+    foreign = {doc: unit for doc, unit in of_documents.items() if unit not in known and doc not in named}
+    return found + [f"document {UUID(doc)} of {UUID(unit)}" for doc, unit in foreign.items()]
 
 
-def _units() -> Iterable[tuple[UUID, str]]:
-    return Organisation.objects.exclude(kind__in=BUREAUS).values_list("id", "path")
-
-
-def _units_of(ids: set[UUID]) -> dict[UUID, UUID]:
-    """The unit behind each of these ids: of a site the one that runs it, of a document the one whose chain has it."""
+def _units_of(ids: Collection[str], paths: dict[str, str]) -> dict[str, str]:
+    """The unit behind each of these ids, by the chain that has it: of a site it is the one that runs it."""
     if not ids:
         return {}
-    found = dict(Site.objects.filter(id__in=ids).values_list("id", "unit_id"))
-    units = {each for each, _ in _units()}
-    logged = Change.objects.filter(doc_id__in=ids - found.keys(), chain_id__isnull=False)
-    logged = logged.exclude(collection__in=FOR_EVERYBODY)
-    return found | {doc: chain for doc, chain in logged.values_list("doc_id", "chain_id").distinct() if chain in units}
+    logged = _asked(LOGGED.format(", ".join(["%s"] * len(ids))), *map(UUID, ids))
+    return {doc: chain for doc, chain in logged if chain in paths}
 
 
-def _known_to(reader: UUID | None) -> set[UUID]:
-    """Units under a bureau's post of today, units of a school's post, and who shares a site with them."""
-    if reader is None:
-        return set()
+def _under_posts(paths: dict[str, str], reader: UUID) -> set[str]:
+    """Units under a bureau's post of today, and units of a school's post."""
     today = timezone.now().astimezone(ZoneInfo("Asia/Shanghai")).date()
-    posts = Post.objects.filter(Q(to_on=None) | Q(to_on__gte=today), person_id=reader, from_on__lte=today)
-    bureaus = [path for role, _, path in _rows(posts) if role in OF_THE_BUREAU]
-    known = {node for role, node, _ in _rows(posts) if role in OF_THE_SCHOOL}
-    known |= {unit for unit, path in _units() if any(path.startswith(each) for each in bureaus)}
-    # a bus names every school that it serves to each of them
-    shared = set(Site.objects.filter(Q(unit_id__in=known) | Q(serves__in=known)).values_list("id", flat=True))
-    for unit, school in Site.objects.filter(id__in=shared).values_list("unit_id", "serves"):
-        known |= {unit, school} - {None}
-    return known
+    posts = _asked(POSTS, reader, today, today)
+    bureaus = tuple(path for role, _, path in posts if role in OF_THE_BUREAU)
+    known = {unit for unit, path in paths.items() if path.startswith(bureaus)} if bureaus else set()
+    return known | {node for role, node, _ in posts if role in OF_THE_SCHOOL}
 
 
-def _rows(posts) -> list[tuple[str, UUID, str]]:
-    return list(posts.values_list("role", "node_id", "node__path"))
+def _beside(known: set[str]) -> set[str]:
+    """Who shares a site with them: a bus names every school that it serves to each of them."""
+    parties = [*_asked(SITES), *_asked(SERVED)]
+    shared = {site for site, unit in parties if unit in known}
+    return {unit for site, unit in parties if site in shared}
 
 
-def _named_to(reader: UUID | None) -> dict[UUID, bytes]:
-    """Documents that stand under the reader's own name, with what they say."""
-    if reader is None:
-        return {}
-    own = Index.objects.filter(audience__in=("person", "restricted"), key=reader)
-    return {doc_id: bytes(wire) for doc_id, wire in own.values_list("doc_id", "wire")}
+def _is_named(unit: str, named: dict[str, bytes]) -> bool:
+    return any(str(UUID(unit)).encode() in wire or unit[-12:].encode() in wire for wire in named.values())
 
 
-def _is_named(unit: UUID, named: dict[UUID, bytes]) -> bool:
-    return any(str(unit).encode() in wire or unit.hex[-12:].encode() in wire for wire in named.values())
+def _asked(sql: str, *values) -> list[tuple]:
+    """Rows, their ids as hexadecimal digits."""
+    if connection.vendor == "sqlite":
+        values = tuple(each.hex if isinstance(each, UUID) else each for each in values)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return [tuple(each.hex if isinstance(each, UUID) else each for each in row) for row in cursor.fetchall()]
