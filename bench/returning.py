@@ -25,11 +25,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dev import stop
 from tests import engines
 
 START_SECONDS = 60
 ALERT_SECONDS, PAGE_SECONDS = 2.0, 1.0
 SERVER = ["-m", "uvicorn", "safety.asgi:application", "--ws", "websockets-sansio", "--lifespan", "on"]
+SERVER += ["--timeout-graceful-shutdown", "5"]
 
 
 def main() -> int:
@@ -100,7 +102,7 @@ def serving(port: int, env: dict, folder: Path, *, workers: int) -> Iterator[Non
         for each in started:
             each.terminate()
         for each in started:
-            each.wait(30)
+            stop(each)
         told = [line for line in log.read_text().splitlines() if " ERROR " in line]
         if told:
             print(f"the server logged {len(told)} errors, the first: {told[0]}")
