@@ -11,13 +11,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
-from django.utils.decorators import sync_and_async_middleware
 
 from safety.errors import Busy
 from safety.handlers import problem_response
@@ -66,11 +65,19 @@ class Lane:
         return min(LONGEST_AWAY, max(1, math.ceil((self.waiting + 1) * self.seconds / self.at_once)))
 
 
-@sync_and_async_middleware
-def middleware(get_response: Callable) -> Callable:
-    """Django's middleware over settings.BULK_LANES; under WSGI, and in tests' clients, it lets everything pass."""
-    if not iscoroutinefunction(get_response):
-        return get_response
+class Admitted(ASGIHandler):
+    """Django's handler with lanes before it. A middleware would be made synchronous by those within it."""
+
+    def __init__(self):
+        super().__init__()
+        self.admitted = admitting(super().get_response_async)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponse:
+        return await self.admitted(request)
+
+
+def admitting(get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> Callable:
+    """What answers a request, with settings.BULK_LANES before it."""
     lanes = {
         prefix: (Lane(at_once=lane["at_once"], waiting=lane["waiting"]), lane["headers"])
         for prefix, lane in settings.BULK_LANES.items()

@@ -10,9 +10,10 @@ from django.core.asgi import get_asgi_application
 from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "safety.settings")
-django = get_asgi_application()
+get_asgi_application()  # sets Django up; the handler that serves is ours
 
 # by dotted string: these import models, which stand only once Django is set up
+django = import_string("safety.admission.Admitted")()
 beside_django = {prefix: import_string(name) for prefix, name in settings.BESIDE_DJANGO.items()}
 
 

@@ -8,7 +8,8 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from safety import admission
-from safety.admission import Lane, middleware
+from safety.admission import Lane, admitting
+from safety.asgi import application
 from safety.errors import Busy
 
 REQUESTS = RequestFactory()
@@ -43,7 +44,7 @@ async def settled():
 
 async def test_next_ones_wait_in_order_and_one_too_many_is_sent_away(one_at_once):
     work = Work()
-    app = middleware(work.view)
+    app = admitting(work.view)
     tasks = asked(app, "/bulk/1", "/bulk/2", "/bulk/3", "/bulk/4")
     await settled()
     refused = await tasks.pop()
@@ -62,7 +63,7 @@ async def test_next_ones_wait_in_order_and_one_too_many_is_sent_away(one_at_once
 
 async def test_page_does_not_wait_behind_the_phones(one_at_once):
     work = Work()
-    app = middleware(work.view)
+    app = admitting(work.view)
     tasks = asked(app, "/bulk/1", "/bulk/2", "/", "/api/v1/alerts")
     await settled()
     assert work.begun == ["/bulk/1", "/", "/api/v1/alerts"]
@@ -73,7 +74,7 @@ async def test_page_does_not_wait_behind_the_phones(one_at_once):
 async def test_who_waits_too_long_is_sent_away_and_the_lane_goes_on(one_at_once, monkeypatch):
     monkeypatch.setattr(admission, "PATIENCE", 0.05)
     work = Work()
-    app = middleware(work.view)
+    app = admitting(work.view)
     first, second = asked(app, "/bulk/1", "/bulk/2")
     assert (await second).status_code == 503
     work.let_go.set()
@@ -85,12 +86,12 @@ async def test_failure_and_a_phone_that_goes_away_give_their_turn_back(one_at_on
     async def fails(request):
         raise KeyError("ours")
 
-    app = middleware(fails)
+    app = admitting(fails)
     for _ in range(3):
         with pytest.raises(KeyError):
             await app(REQUESTS.get("/bulk/1"))
     work = Work()
-    app = middleware(work.view)
+    app = admitting(work.view)
     first, second, third = asked(app, "/bulk/1", "/bulk/2", "/bulk/3")
     await settled()
     first.cancel()
@@ -119,6 +120,13 @@ async def test_lane_without_a_queue_takes_who_comes_while_there_is_room():
         pass
 
 
-def test_synchronous_client_passes_by():
-    view = HttpResponse
-    assert middleware(view) is view
+async def test_served_application_has_the_lanes_before_it(one_at_once):
+    work = Work()
+    handler = admission.Admitted()
+    assert isinstance(application.application_mapping["http"], admission.Admitted)
+    handler.admitted = admitting(work.view)
+    first, second = (asyncio.create_task(handler.get_response_async(REQUESTS.get(f"/bulk/{n}"))) for n in (1, 2))
+    await settled()
+    assert work.begun == ["/bulk/1"]
+    work.let_go.set()
+    assert [(await each).status_code for each in (first, second)] == [200, 200]
