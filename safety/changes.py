@@ -212,9 +212,8 @@ def snapshot() -> Iterator[None]:
 
 
 def clock_now() -> tuple[int, str]:
-    """(last number given, epoch)."""
-    [clock] = rows.pick(Clock, "seq", "epoch", id=1)
-    return clock
+    """(last number given, epoch). Raises Clock.DoesNotExist before the database is migrated."""
+    return _clock("seq", "epoch")
 
 
 class ClockState(NamedTuple):
@@ -228,8 +227,14 @@ class ClockState(NamedTuple):
 
 def clock_state() -> ClockState:
     """The clock's row, in one statement."""
-    [clock] = rows.pick(Clock, *ClockState._fields, id=1)
-    return ClockState(*clock)
+    return ClockState(*_clock(*ClockState._fields))
+
+
+def _clock(*names: str) -> tuple:
+    clocks = rows.pick(Clock, *names, id=1)
+    if not clocks:
+        raise Clock.DoesNotExist
+    return clocks[0]
 
 
 def _leave(work: Work) -> None:
