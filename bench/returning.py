@@ -129,7 +129,7 @@ def report(wanted, name: str, came_back: dict, watched: dict) -> list[str]:
     print(f"  told to wait                   {came_back['told to wait'] or 'nobody'}")
     for kind, seconds in came_back["seconds"].items():
         print(f"  {kind:5} asked until taken        {line(sorted(seconds))}")
-    print(f"  alert after its push's answer  {line(late)}")
+    print(f"  alert after its push's answer  {line(late)}, desk connected {watched['desk connected']} times")
     for path, seconds in pages.items():
         print(f"  page {path.partition('?')[0]:25} {line(seconds)}")
     missed = {
