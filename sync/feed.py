@@ -84,12 +84,17 @@ SQLITE_FOUND = """
     )
 """
 
-ROWS = """
-    SELECT seq, collection, {doc_id}, rev, deleted, schema, CASE WHEN deleted THEN NULL ELSE wire END
-    FROM safety_index WHERE {chosen}
+# the limit keeps the planner from reading the whole Index where a page is much of it
+POSTGRES_ROWS = """
+    SELECT i.* FROM unnest(%(places)s::tid[]) AS p(place) CROSS JOIN LATERAL (
+        SELECT seq, collection, doc_id::text, rev, deleted, schema, CASE WHEN deleted THEN NULL ELSE wire END
+        FROM safety_index WHERE ctid = p.place LIMIT 1
+    ) i
 """
-POSTGRES_ROWS = ROWS.format(doc_id="doc_id::text", chosen="ctid = ANY(%(places)s::tid[])")
-SQLITE_ROWS = ROWS.format(doc_id="doc_id", chosen="rowid IN (SELECT value FROM json_each(%(places)s))")
+SQLITE_ROWS = """
+    SELECT seq, collection, doc_id, rev, deleted, schema, CASE WHEN deleted THEN NULL ELSE wire END
+    FROM safety_index WHERE rowid IN (SELECT value FROM json_each(%(places)s))
+"""
 
 NOT_SHOWN = (
     "NOT EXISTS (SELECT 1 FROM safety_index k WHERE k.collection = i.collection AND k.doc_id = i.doc_id"
