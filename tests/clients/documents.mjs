@@ -22,7 +22,7 @@ export const COLLECTIONS = {
     create: ['inspection_id', 'kind', 'content', 'reason'],
   },
   conflicts: { wire: ['target_collection', 'target_id', 'group', 'kept', 'lost', 'kept_by', 'lost_by', 'lost_at', 'pick', 'resolved_by', 'resolved_at'] },
-  sync_results: { wire: ['op_id', 'status', 'change_seq', 'problem'] },
+  sync_results: { wire: ['op_id', 'status', 'change_seq', 'problem', 'out_of_order'] },
 }
 
 /** Those of these fields that a document has. */

@@ -15,6 +15,7 @@ from tests.history import answer
 from tests.model.engine import Engine
 from tests.model.road import Road
 from tests.sync.mirror import fresh
+from tests.taint.hooks import leaking
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +125,8 @@ def test_verdict_shows_nothing_of_a_colleague_to_whom_the_school_has_been_lost(t
         colleague.sync()
         told = []
         inspector.road.watch = lambda sent, response: told.append(response.content.decode())
-        inspector.sync()
+        with leaking() as seen:  # of what the own words met, its id is told, and nothing of it
+            inspector.sync()
+    assert all(" of document " in each for each in seen)
     [verdict] = [kept.status for kept in inspector.journal.values() if kept.verb == "inspections.patch"]
     assert (verdict, "新来的话" in "".join(told)) == ("merged", False)

@@ -7,9 +7,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from safety import admission
+from safety import admission, asgi
 from safety.admission import Lane, admitting
-from safety.asgi import application
 from safety.errors import Busy
 
 REQUESTS = RequestFactory()
@@ -123,7 +122,7 @@ async def test_lane_without_a_queue_takes_who_comes_while_there_is_room():
 async def test_served_application_has_the_lanes_before_it(one_at_once):
     work = Work()
     handler = admission.Admitted()
-    assert isinstance(application.application_mapping["http"], admission.Admitted)
+    assert isinstance(asgi.django, admission.Admitted)
     handler.admitted = admitting(work.view)
     first, second = (asyncio.create_task(handler.get_response_async(REQUESTS.get(f"/bulk/{n}"))) for n in (1, 2))
     await settled()

@@ -158,7 +158,7 @@ def test_past_sights_are_loaded_once_when_a_batch_asks_for_many_moments(inspecto
     for day in range(3):
         serve_scope(inspector.id, now=NOON + timedelta(days=day))
     sights = PastSights(inspector.id)
-    with django_assert_max_num_queries(1 + 3 * 3):
+    with django_assert_max_num_queries(1 + 3 * 4):
         found = [sights(NOON + timedelta(days=day, minutes=minute)) for day in range(3) for minute in range(20)]
     assert len(found) == 60 and all(found)
 

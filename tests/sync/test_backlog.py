@@ -52,7 +52,11 @@ def test_phones_with_work_are_listed_oldest_first_and_those_beyond_the_limit_mar
         ("督学乙", 1, 0, True),
         ("督学甲", 2, 1, False),
     ]
-    assert (phones[0]["units"], phones[0]["app_version"], phones[0]["skew_ms"]) == (["甲校"], "1.4.2", -600_000)
+    assert (phones[0]["units"], phones[0]["app_version"], phones[0]["skew_ms"]) == (
+        [town.school.name],
+        "1.4.2",
+        -600_000,
+    )
 
 
 def test_what_came_after_a_phone_counted_lies_on_it_no_more(town, tmp_path, settings):
@@ -119,7 +123,7 @@ def test_photos_without_bytes_are_gathered_by_whose_they_are_and_where(town):
         phone.op("photos", "create", photo(visit, sha256=sha256(b"%d" % n).hexdigest()))
     phone.send()
     photos = backlog(town.safety)["photos"]
-    assert [(row["person"]["name"], row["unit"], row["count"]) for row in photos] == [("督学甲", "甲校", 3)]
+    assert [(row["person"]["name"], row["unit"], row["count"]) for row in photos] == [("督学甲", town.school.name, 3)]
     assert photos[0]["since"]
     with lifted():
         Photo.objects.filter(pk=photos[0]["ids"][0]).update(state="stored")
@@ -151,7 +155,7 @@ def test_list_of_what_was_on_a_lost_phone_names_waits_drafts_photos_and_tasks(to
         held = holdings(reader, phone.device).json()
         assert (held["phone"]["ops"], held["phone"]["blobs"], held["unanswered"]) == (1, 2, 0)
         assert [row["id"] for row in held["drafts"]] == [str(visit)]
-        assert [(row["unit"], row["site"]) for row in held["drafts"]] == [("甲校", "甲校食堂")]
+        assert [(row["unit"], row["site"]) for row in held["drafts"]] == [(town.school.name, town.canteen.name)]
         assert (len(held["waiting"]), held["photos"][0]["count"], len(held["tasks"])) == (1, 1, 1)
     assert holdings(town.inspector, phone.device).json()["tasks"][0]["due_on"]
 

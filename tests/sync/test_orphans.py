@@ -13,6 +13,7 @@ from sync.jobs import drain_deferred
 from tests.makers import make_checklist, make_person, make_token
 from tests.sync.phone import Phone
 from tests.sync.test_push import photo, start, tell
+from tests.taint.hooks import leaking
 
 pytestmark = pytest.mark.django_db
 
@@ -112,8 +113,10 @@ def test_content_about_what_is_unknown_or_out_of_sight_is_closed_to_the_administ
         here.op("inspections", "patch", {"answers": {"ST-11": {"note": "说了什么"}}}, doc_id=visit, base_rev=1)
     ids = [result["op_id"] for result in here.send()]
     drain_deferred(timezone.now() + timedelta(days=5, minutes=1))
-    assert [opened(town.administrator, about).json()["content"] for about in ids] == [None, None]
-    assert all("说了什么" in opened(town.approver, about).json()["content"] for about in ids)
+    with leaking() as seen:  # which document was meant stands in the inspector's own words
+        assert [opened(town.administrator, about).json()["content"] for about in ids] == [None, None]
+        assert all("说了什么" in opened(town.approver, about).json()["content"] for about in ids)
+    assert all(f"of document {hidden}" in each for each in seen)
 
 
 def test_words_on_an_item_of_which_named_persons_alone_read_are_closed_to_the_administrator(town):

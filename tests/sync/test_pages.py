@@ -89,7 +89,7 @@ def test_owner_reports_the_own_phone_lost_and_gets_the_list(town, late):
     late.send()
     client = session(town.inspector)
     words = client.post(page_of(late), {"do": "lose"}, follow=True).content.decode()
-    for told in ("已挂失：这台手机立即失效", "未提交的检查", "甲校食堂", "30 张照片"):
+    for told in ("已挂失：这台手机立即失效", "未提交的检查", town.canteen.name, "30 张照片"):
         assert told in words
     assert 'value="lose"' not in words and 'value="wipe"' not in words
     assert Change.objects.get(kind="device.lost").actor_id == town.inspector.id

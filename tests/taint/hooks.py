@@ -17,6 +17,10 @@ def pytest_configure() -> None:
     os.close(handle)
 
 
+def pytest_runtest_setup() -> None:
+    watch.watch_log()  # whoever imports the served application sets logging up anew
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     result = yield

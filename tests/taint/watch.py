@@ -10,10 +10,11 @@ import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import RequestDataTooBig
 from django.db import close_old_connections, connection
 from django.utils.decorators import sync_and_async_middleware
 
@@ -94,7 +95,8 @@ def middleware(get_response: Callable) -> Callable:
 def _asked(request) -> bytes:
     said = request.get_full_path().encode()
     if request.content_type in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"):
-        said += request.body
+        with suppress(RequestDataTooBig):  # the view is to say so
+            said += request.body
     return said
 
 
@@ -176,4 +178,6 @@ class LogWatch(logging.Handler):
 
 
 def watch_log() -> None:
-    logging.getLogger().addHandler(LogWatch())
+    root = logging.getLogger()
+    if not any(isinstance(handler, LogWatch) for handler in root.handlers):
+        root.addHandler(LogWatch())
