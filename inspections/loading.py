@@ -1,7 +1,7 @@
 """How the rows that verbs need are found, locked and loaded, in bulk; one loader a collection."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import attrgetter
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from inspections import fold
+from inspections.inputs import AnswerPatch
 from inspections.models import (
     ENDED,
     Blob,
@@ -161,14 +162,22 @@ def neighbours(world: World, site_id: UUID, code: str) -> list[fold.Neighbour]:
     return list(cure_of(world).at[site_id, code].values())
 
 
-def places_in(site_id: UUID, answers: dict) -> Iterator[Need]:
-    """The places at which these answers (structs or stored) say that something is not in order."""
-    for code, answer in answers.items():
-        stored = isinstance(answer, dict)
-        result = answer["result"] if stored else answer.result
-        if result and (result["value"] if stored else result.value) in FOUND:
-            place = result.get("place", "") if stored else result.place
-            yield ("places", (site_id, code, normalise_place(place)))
+def places_in(site_id: UUID, answers: Mapping[str, Mapping]) -> list[Need]:
+    """The places at which stored answers say that something is not in order."""
+    return [
+        ("places", (site_id, code, normalise_place(answer["result"].get("place", ""))))
+        for code, answer in answers.items()
+        if answer["result"] and answer["result"]["value"] in FOUND
+    ]
+
+
+def places_said(site_id: UUID, answers: Mapping[str, AnswerPatch]) -> list[Need]:
+    """The places at which answers on their way say so."""
+    return [
+        ("places", (site_id, code, normalise_place(answer.result.place)))
+        for code, answer in answers.items()
+        if answer.result and answer.result.value in FOUND
+    ]
 
 
 def _load_items(world: World, ids: set[UUID]) -> Iterator[Need]:
@@ -207,7 +216,7 @@ def _load_inspections(world: World, ids: set[UUID]) -> Iterator[Need]:
         yield ("sites", visit.site_id)
         yield from places_in(visit.site_id, visit.answers)
         for answers in world.store["said"].get(visit.id, ()):
-            yield from places_in(visit.site_id, answers)
+            yield from places_said(visit.site_id, answers)
         yield ("versions", visit.version_id)
         yield ("photos_of", visit.id)
         yield ("beside", visit.id)
@@ -301,7 +310,7 @@ def _load_submissions(world: World, ids: set[UUID]) -> Iterable[Need]:
 
 def meet_bytes(person_id: UUID) -> None:
     """A person's photos and the bytes of them queue here, whichever comes first: each must see the other."""
-    rows.pick(Person, "id", id=person_id, lock=True)
+    rows.lock(Person, id=person_id)
 
 
 def _load_blobs(world: World, hashes: set[str]) -> Iterable[Need]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -67,6 +68,7 @@ def higher(one: T, other: T) -> T:
 PLACE_KEY_LENGTH = 80
 
 
+@lru_cache(maxsize=4096)  # a place is asked for whenever its item is said, looked for and found
 def normalise_place(text: str) -> str:
     """The key under which a place is the same place: NFKC, lower case, without spaces, marks and signs.
 
@@ -305,15 +307,18 @@ def effective_hlc(hlc: str, *, said_at: datetime, received_at: datetime) -> str:
     One that cannot be read, or none, stands at `said_at` (aware). Used for one thing only: two phones of the same
     author. Source: sync.md §1.4.
     """
+    at, tail = _told(hlc) or (said_at, "")
+    at = min(at, received_at + MAX_AHEAD).astimezone(UTC).replace(tzinfo=None)
+    return f"{at.isoformat(timespec='milliseconds')}Z/{tail}"
+
+
+def _told(hlc: str) -> tuple[datetime, str] | None:
     told, _, tail = hlc.partition("/")
     try:
-        at = datetime.fromisoformat(told)
+        at = datetime.fromisoformat(told) if told else None
     except ValueError:
-        at, tail = said_at, ""
-    if at.tzinfo is None:
-        at, tail = said_at, ""
-    at = min(at, received_at + MAX_AHEAD).astimezone(UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z/{tail}"
+        return None
+    return (at, tail) if at is not None and at.tzinfo is not None else None
 
 
 def take_apart(answers: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from inspections.actions.visits import (
     decide_submit,
     decide_void,
 )
-from inspections.loading import LOADERS, places_in
+from inspections.loading import LOADERS, places_said
 from inspections.models import StatementKind
 from inspections.rules import normalise_place
 from safety.verbs import VERBS as GROUND_VERBS
@@ -33,7 +33,7 @@ def ready(world: World, sayings: Sequence[Saying], *, organisations: Iterable[UU
     for saying in sayings:
         if isinstance(saying.input, inputs.CreateInspection):  # not there to be loaded, nor its later answers with it
             for answers in said[saying.doc_id]:
-                needs["places"].update(place for _, place in places_in(saying.input.site_id, answers))
+                needs["places"].update(place for _, place in places_said(saying.input.site_id, answers))
     prepare(world, LOADERS, needs, organisations=organisations)
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property, lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -83,7 +84,7 @@ class Sight:
 
     def roles_at(self, keys: Iterable[str | UUID]) -> frozenset[str]:
         """Roles held over any of these organisations."""
-        return frozenset().union(*(self.roles.get(UUID(str(key)), frozenset()) for key in keys))
+        return frozenset().union(*(self.roles.get(parsed(str(key)), frozenset()) for key in keys))
 
     def require(self, verb: str, keys: Iterable[str | UUID]) -> None:
         """Raises NotAllowed unless a post of today's grants the verb at one of these organisations."""
@@ -92,10 +93,15 @@ class Sight:
 
     def holds(self, roles: Iterable[str]) -> bool:
         """Whether any of these roles is held anywhere."""
-        wanted = set(roles)
-        return any(post.role in wanted for post in self.posts)
+        return not self.held.isdisjoint(roles)
+
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """Roles held anywhere."""
+        return frozenset(post.role for post in self.posts)
 
 
+@lru_cache(maxsize=4096)
 def today(now: datetime) -> date:
     """The school's local date."""
     return now.astimezone(SHANGHAI).date()

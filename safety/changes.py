@@ -25,6 +25,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 from django.db.models import Model
+from msgspec import Struct
 
 from safety import alerts, guard, ring, rows
 from safety.ids import new_id
@@ -46,16 +47,14 @@ class Said(Protocol):
     def readers(self) -> Set[tuple[str, UUID]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class BodyRef:
+class BodyRef(Struct, frozen=True):
     """What was said: where its bytes lie, and the hash that outlives them."""
 
     id: UUID
     hash: bytes
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct, kw_only=True):
     """One change to be logged."""
 
     doc: Any

@@ -57,18 +57,20 @@ class Plan:
         self.insertion = f'INSERT INTO "{self.table}" ({self.quoted})'
         self.types = [POSTGRES_TYPES[_kind(field)] for field in fields]
         self.writers = {field.attname: _writer(field, vendor) for field in fields}
+        self.column_writers = {field.attname: _column_writer(field, vendor) for field in fields}
         self.readers = {field.attname: _reader(field, vendor) for field in fields}
         self.key = [field.column for field in model._meta.pk_fields]
         self._of_instance = _taking(self.attributes)
-        self._writers = _placed(self.writers[name] for name in self.attributes)
+        self._writers = _placed(self.column_writers[name] for name in self.attributes)
 
-    def values(self, row: Model | Sequence[Any]) -> list[Any]:
-        """The row's values in column order, as the driver takes them. A tuple must already be in column order."""
-        values = list(row if isinstance(row, tuple) else self._of_instance(row.__dict__))
+    def values(self, rows: Iterable[Model | tuple]) -> list[tuple]:
+        """The rows' values in column order, as the driver takes them. A tuple must already be in column order."""
+        take = self._of_instance
+        # turned on its side: one converter a column, not one a value
+        columns = [*zip(*[row if isinstance(row, tuple) else take(row.__dict__) for row in rows], strict=True)]
         for place, convert in self._writers:
-            if values[place] is not None:
-                values[place] = convert(values[place])
-        return values
+            columns[place] = convert(columns[place])
+        return [*zip(*columns, strict=True)]
 
 
 def _kind(field: Field) -> str:
@@ -124,6 +126,36 @@ def _utc_text(value: datetime) -> str:
     return str(value.astimezone(UTC).replace(tzinfo=None))
 
 
+def _column_writer(field: Field, vendor: str) -> Callable[[Sequence], Sequence] | None:
+    """What converts a whole column."""
+    convert = _writer(field, vendor)
+    if convert is None:
+        return None
+    if convert is _hex:
+        return _hexes
+    return lambda column: [value if value is None else convert(value) for value in column]
+
+
+class Hexes(dict):
+    """UUIDs as SQLite keeps them, by their integers: an id stands in some ten values of a push, and Python's own way
+    from one to the other takes seven times a look-up."""
+
+    LIMIT = 100_000
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= self.LIMIT:
+            self.clear()
+        text = self[number] = number.to_bytes(16).hex()
+        return text
+
+
+HEXES = Hexes()
+
+
+def _hexes(column: Sequence) -> list:
+    return [value if value is None else HEXES[value.int] for value in column]
+
+
 def _moment(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
@@ -150,9 +182,15 @@ def find(model: type[Row], *, lock: bool = False, **conditions: Any) -> list[Row
     return [_instance(model, plan.attributes, values) for values in _read(model, plan.attributes, conditions, lock)]
 
 
-def pick(model: type[Model], *names: str, lock: bool = False, **conditions: Any) -> list[tuple]:
+def lock(model: type[Model], **conditions: Any) -> None:
+    """Locks rows in order of their primary key; conditions as in `find`. On SQLite whoever writes has all of them."""
+    if connection.vendor == "postgresql":
+        _read(model, [model._meta.pk.attname], conditions, True)
+
+
+def pick(model: type[Model], *names: str, **conditions: Any) -> list[tuple]:
     """The named attributes of rows, as tuples; conditions as in `find`."""
-    return _read(model, names, conditions, lock)
+    return _read(model, names, conditions, False)
 
 
 def pick_one(model: type[Model], name: str, **conditions: Any) -> set:
@@ -318,7 +356,7 @@ def insert(model: type[Model], rows: Collection[Model | tuple]) -> None:
     if not rows:
         return
     plan = plan_for(model, connection.vendor)
-    values = [plan.values(row) for row in rows]
+    values = plan.values(rows)
     with connection.wrap_database_errors, connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             _copy(cursor, plan, values)
@@ -332,7 +370,7 @@ def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozens
     if not rows:
         return
     plan = plan_for(model, connection.vendor)
-    values = [plan.values(row) for row in rows]
+    values = plan.values(rows)
     changing = [column for column in plan.columns.values() if column not in plan.key and column not in keep]
     tail = f" ON CONFLICT ({', '.join(plan.key)}) DO UPDATE SET " + ", ".join(
         f'"{c}" = excluded."{c}"' for c in changing
@@ -345,7 +383,7 @@ def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozens
     _mark_stored(rows)
 
 
-def _copy(cursor, plan: Plan, values: list[list]) -> None:
+def _copy(cursor, plan: Plan, values: list[tuple]) -> None:
     def run(sql: str, params: Any, many: bool, context: dict) -> None:
         with cursor.copy(sql) as copy:
             copy.set_types(plan.types)  # COPY checks the length of varchar itself, but its types are those of the wire
@@ -363,7 +401,7 @@ def _past_wrappers(cursor, run: Callable, head: str) -> None:
     run(head, None, False, {"connection": cursor.db, "cursor": cursor})
 
 
-def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
+def _from_arrays(cursor, plan: Plan, values: list[tuple], tail: str) -> None:
     columns = list(zip(*values, strict=True))
     # an array of jsonb has no adapter of its own: it travels as text
     sent = ["text" if kind == "jsonb" else kind for kind in plan.types]
@@ -382,7 +420,7 @@ def _from_arrays(cursor, plan: Plan, values: list[list], tail: str) -> None:
     )
 
 
-def _in_chunks(cursor, plan: Plan, values: list[list], *, tail: str) -> None:
+def _in_chunks(cursor, plan: Plan, values: list[tuple], *, tail: str) -> None:
     def run(head: str, params: Any, many: bool, context: dict) -> None:
         # Django's cursor would look through the text for its own placeholders: 20 kB of question marks a chunk
         Cursor.execute(cursor.cursor, _many_rows(plan, len(chunk)) + tail, list(chain.from_iterable(chunk)))

@@ -8,12 +8,11 @@ or changes rows of the world and says them.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-import msgspec
+from msgspec import Struct
 
 from safety import alerts
 from safety.access import DESK, GRANTS, Sight
@@ -26,8 +25,7 @@ Need = tuple[str, Any]  # (name of a loader, id)
 UNLOCKED_CHAINS = {seeded_id("catalogue")}  # read by verbs, never moved by them
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(Struct, frozen=True, kw_only=True):
     """One thing said by one person through one door, its shape already checked."""
 
     verb: str
@@ -44,16 +42,15 @@ class Saying:
     hlc: str = ""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What became of it."""
 
     status: str  # applied | merged | superseded | rejected | deferred
     doc: Any = None
     entry: Entry | None = None
     problem: Problem | None = None
-    conflicts: list = field(default_factory=list)
-    waiting_for: list[Need] = field(default_factory=list)
+    conflicts: list = []
+    waiting_for: list[Need] = []
     kept: bool = False  # a refusal that leaves something behind all the same (bytes that it sealed)
 
 
@@ -66,7 +63,7 @@ class Wait(Exception):
 
 
 class Verb(NamedTuple):
-    struct: type[msgspec.Struct]
+    struct: type[Struct]
     needs: Callable[[UUID, Any], Iterable[Need]]  # (doc_id, input) → what will be read
     decide: Callable[["World", Saying], Outcome]
 
@@ -211,11 +208,11 @@ def decide(world: World, table: dict[str, Verb], saying: Saying) -> Outcome:
 # Verbs of the ground: alerts and what is owed to a person.
 
 
-class NothingMore(msgspec.Struct, forbid_unknown_fields=True):
+class NothingMore(Struct, forbid_unknown_fields=True):
     """No content: the saying itself is the message."""
 
 
-class Explained(msgspec.Struct, forbid_unknown_fields=True):
+class Explained(Struct, forbid_unknown_fields=True):
     """A sentence that goes into the record."""
 
     reason: str

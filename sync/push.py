@@ -8,7 +8,6 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
@@ -75,8 +74,7 @@ class Op(Struct):
         return self.args if self.kind == "action" else self.set
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(Struct):
     """One operation of a batch on its way: its bytes, its shape if it has one, and what became of it."""
 
     op_id: UUID
@@ -361,7 +359,7 @@ def _hear_together(batch: list[Heard], *, sight: Sight, device: UUID, now: datet
 def _lock_operations(batch: list[Heard]) -> list[Heard]:
     """Locks the operations by id, then reads their verdicts: of eight equal senders one goes on, seven are answered."""
     ids = in_order({heard.op_id for heard in batch})
-    rows.pick(Operation, "op_id", op_id=ids, lock=True)
+    rows.lock(Operation, op_id=ids)
     verdicts = {verdict.op_id: verdict for verdict in rows.find(Verdict, op_id=ids)}
     todo, seen = [], set()
     for heard in batch:
@@ -465,9 +463,8 @@ def _write_verdicts(work: Work, outcomes: list[tuple[Heard, Outcome]], *, person
         )
         log.info("push.deferred ops=%d person=%s", len(held), person)
     waited = [heard.op_id for heard, _ in decided if heard.replayed]
-    if (
-        waited and work.source != "drain"
-    ):  # what was drained waits until its author is told, which a crash must not lose
+    # what was drained waits until its author is told, which a crash must not lose
+    if waited and work.source != "drain":
         Waiting.objects.filter(op_id__in=waited).delete()
 
     def verdicts(first: int) -> list:

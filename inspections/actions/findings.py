@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from inspections import fold, rules
 from inspections.loading import cure_of, neighbours, note_item
@@ -20,11 +21,11 @@ from safety.models.organisation import SITE_CODE_LETTERS
 from safety.verbs import Saying, World
 
 SEVERITIES = {rules.FindingKind.INCIDENT: Severity.INCIDENT}
+LETTERS = bytes(ord(SITE_CODE_LETTERS[each % len(SITE_CODE_LETTERS)]) for each in range(256))
 STATE_FACTS = ("extended", "suspended", "listed", "repeated", "looked_back", "rebound", "fixed_on_spot", "judged")
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True, kw_only=True):
     """One thing not in order at one place, about to become a finding."""
 
     item_code: str
@@ -34,7 +35,7 @@ class Proposal:
     text: str
     fixed: bool = False
     requirement: str = ""
-    bases: list = field(default_factory=list)
+    bases: list = []
     restricted: bool = False
 
 
@@ -158,9 +159,8 @@ def number_of(item_id: UUID, found_at: datetime) -> str:
 
     They follow from the id: what stands on a printed notice stays true when the item is told again.
     """
-    digest = hashlib.sha256(item_id.bytes).digest()
-    letters = "".join(SITE_CODE_LETTERS[each % len(SITE_CODE_LETTERS)] for each in digest[:8])
-    return f"ZG{today(found_at):%y%m%d}-{letters}"
+    letters = hashlib.sha256(item_id.bytes).digest()[:8].translate(LETTERS).decode()
+    return f"ZG{today(found_at).isoformat()[2:].replace('-', '')}-{letters}"
 
 
 def take_state(world: World, item: RectificationItem, state: fold.ItemState) -> None:

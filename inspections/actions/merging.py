@@ -37,10 +37,11 @@ class Meta:
 
     def set(self, name: str, code: str, meta: rules.GroupMeta) -> None:
         if meta is not self.last:  # one saying sets many
-            self.last, self.number = meta, self._number_of(meta)
+            self.last, self.number = meta, self.number_of(meta)
         self.groups.setdefault(name, {})[code] = self.number
 
-    def _number_of(self, meta: rules.GroupMeta) -> int:
+    def number_of(self, meta: rules.GroupMeta) -> int:
+        """The place of a source among the visit's, as a new one if it is not there."""
         source = msgspec.to_builtins(meta)
         number = self.numbers.get(tuple(source))
         if number is None:
@@ -65,10 +66,19 @@ def merge_answers(
     """
     items = items_of(world, visit)
     patches = withhold(world, saying, visit, items, patches)
+    # a submit repeats what its patches have said
+    told = {
+        code: said
+        for code, said in msgspec.to_builtins(patches).items()
+        if not said.items() <= visit.answers.get(code, NOBODYS).items()
+    }
     merge, conflicts = Merge(world, saying, visit, items), []
-    for code, said in msgspec.to_builtins(patches).items():
-        if said.items() <= visit.answers.get(code, NOBODYS).items():
-            continue  # a submit repeats what its patches have said
+    first = {code: said for code, said in told.items() if code not in visit.answers}
+    if first:
+        merge.begin(first)
+    for code, said in told.items():
+        if code in first:
+            continue
         for group, merged in merge.answer(code, said):
             conflicts.append(write_conflict(world, saying, visit, group, merged))
     if merge.moved:
@@ -116,9 +126,21 @@ class Merge:
     def author(self) -> str:
         return str(self.mine.by)
 
+    def begin(self, said: dict[str, dict]) -> None:
+        """Answers where there was none: nearly all that is ever said, and nothing to compare it with."""
+        number = self.meta.number_of(self.mine)
+        for code, patch in said.items():
+            answer = self.visit.answers[code] = NOBODYS | patch
+            for name, by in GROUPS:
+                if answer[name]:
+                    answer[by], self.meta.groups[name][code] = self.author, number
+            if self.late:
+                answer["late"] = True
+        self.moved = True
+
     def answer(self, code: str, said: dict) -> Iterator[tuple[str, rules.Merged]]:
         """Merges the groups of one answer that were said; yields those in which something lost."""
-        answer = self.visit.answers.get(code) or {**NOBODYS}
+        answer = self.visit.answers[code]
         for name, by in GROUPS:
             if name not in said or answer[name] == said[name]:
                 continue
