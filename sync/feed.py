@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -61,7 +61,7 @@ class Walk(NamedTuple):
 
 POSTGRES_PAIRS = (
     "{name}(audience, key, n) AS MATERIALIZED"
-    " (SELECT * FROM unnest(%({name}_audiences)s::text[], %({name}_keys)s::uuid[]) WITH ORDINALITY)"
+    " (SELECT * FROM unnest(%({name}_audiences)s::text::text[], %({name}_keys)s::text::uuid[]) WITH ORDINALITY)"
 )
 SQLITE_PAIRS = (
     "{name}(audience, key, n) AS MATERIALIZED"
@@ -86,7 +86,7 @@ SQLITE_FOUND = """
 
 # the limit keeps the planner from reading the whole Index where a page is much of it
 POSTGRES_ROWS = """
-    SELECT i.* FROM unnest(%(places)s::tid[]) AS p(place) CROSS JOIN LATERAL (
+    SELECT i.* FROM unnest(%(places)s::text::tid[]) AS p(place) CROSS JOIN LATERAL (
         SELECT seq, collection, doc_id::text, rev, deleted, schema, CASE WHEN deleted THEN NULL ELSE wire END
         FROM safety_index WHERE ctid = p.place LIMIT 1
     ) i
@@ -178,7 +178,7 @@ def moved(
         upto=upto,
     )
     places, cut = [], False
-    for _, at, size in rows:
+    for _, _, at, size in rows:
         if len(places) >= limit or (room <= 0 and places):
             cut = True
             break
@@ -191,7 +191,7 @@ def _rows_at(places: list) -> list[Moved]:
     if not places:
         return []
     if _is_postgres():
-        return sorted(map(Moved._make, _ask_in_binary(POSTGRES_ROWS, {"places": places})), key=by_number)
+        return sorted(map(Moved._make, _ask_in_binary(POSTGRES_ROWS, {"places": _array(places)})), key=by_number)
     found = _ask(SQLITE_ROWS, {"places": json.dumps(places)})
     return sorted([Moved(row[0], row[1], _hyphened(row[2]), *row[3:]) for row in found], key=by_number)
 
@@ -248,7 +248,7 @@ def _gone(
         known=known,
         reader=reader if _is_postgres() else reader.hex,
     )
-    first = [Gone(seq, collection, _hyphened(doc_id)) for seq, collection, doc_id in islice(rows, limit)]
+    first = [Gone(seq, collection, _hyphened(doc_id)) for _, seq, collection, doc_id in islice(rows, limit)]
     return Walk(first, cut=next(rows, None) is not None)
 
 
@@ -266,7 +266,8 @@ def _walk(
 ) -> Iterator[tuple]:
     """Rows in order of number, one a number, as far as they are asked for; `likely` many of them, it is thought.
 
-    One statement a step, mostly one step; the next one asks each pair for more, by what this one gave.
+    Before its columns, a row has the place of the pair that shows it. One statement a step, mostly one step; the next
+    one asks each pair for more, by what this one gave.
     """
     if not pairs:
         return
@@ -277,7 +278,7 @@ def _walk(
     while True:
         found = _ask(sql, parameters | {"after": after, "each": each})
         horizon = _horizon(found, each)
-        sure = {row[1]: row[1:] for row in found if row[1] <= horizon}
+        sure = {row[1]: row for row in found if row[1] <= horizon}
         for number in sorted(sure):
             yield sure[number]
         if horizon is EVERYTHING:
@@ -288,8 +289,7 @@ def _walk(
 
 def _horizon(found: list[tuple], each: int) -> float:
     """The number up to which no pair can have more rows than were found."""
-    counted = Counter(row[0] for row in found)
-    full = {n for n, count in counted.items() if count >= each}
+    full = {n for n, count in Counter(map(itemgetter(0), found)).items() if count >= each}
     if not full:
         return EVERYTHING
     ends: dict[int, int] = {}
@@ -322,8 +322,14 @@ def _collections_given(collections: Sequence[str]) -> dict:
 
 def _pairs_given(name: str, pairs: list[Pair]) -> dict:
     if _is_postgres():
-        return {f"{name}_audiences": [audience for audience, _ in pairs], f"{name}_keys": [key for _, key in pairs]}
+        audiences, keys = [audience for audience, _ in pairs], [key.hex for _, key in pairs]
+        return {f"{name}_audiences": _array(audiences), f"{name}_keys": _array(keys)}
     return {name: json.dumps([[audience, key.hex] for audience, key in pairs])}
+
+
+def _array(parts: Sequence[str]) -> str:
+    """An array as PostgreSQL writes it: the driver would look through each part of a list, longer than the walk takes."""
+    return '{"' + '","'.join(parts) + '"}' if parts else "{}"
 
 
 def _ask(sql: str, parameters: dict) -> list[tuple]:

@@ -8,7 +8,8 @@ the test of audience is the row whose bytes are sent.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +42,7 @@ DEFAULT_ENTRIES, MAX_ENTRIES = 200, 1000
 MAX_BYTES = 512 * 1024
 FRAME_BYTES = 4096  # everything of an answer but its entries
 NOTHING = feed.Walk((), cut=False)
+EVERYTHING = math.inf
 
 # a document as it stands: apply it unless yours has a higher rev
 PUT = b'{"collection":"%b","id":"%b","op":"put","rev":%d,"seq":%d,"doc":%b}'
@@ -117,28 +119,33 @@ class Page:
         Gives the last number taken (None: nothing was) and whether all there is was taken.
         """
         cut = [walk.rows[-1].seq if walk.rows else 0 for walk in walks if walk.cut]
-        horizon = min(cut, default=None)  # beyond it a cut walk may have more
+        horizon = min(cut, default=EVERYTHING)  # beyond it a cut walk may have more
         last = None
-        for row in heapq.merge(*(walk.rows for walk in walks), key=feed.by_number):
-            if horizon is not None and row.seq > horizon:
+        for row in _merged([walk.rows for walk in walks if walk.rows]):
+            number, collection, doc_id = row[:3]
+            if number > horizon:
                 break
-            if not self._add((row.collection, row.id), encode(row)):
+            if not self._add((collection, doc_id), encode(row)):
                 return last, False
-            last = row.seq
-        return last, horizon is None
+            last = number
+        return last, horizon is EVERYTHING
 
     def _add(self, key: tuple[str, str], entry: bytes) -> bool:
-        known = len(self.entries.get(key, b""))
-        if not known and self.room == 0:
+        entries, size = self.entries, len(entry) + 1
+        if key in entries:
+            size -= len(entries[key]) + 1
+        elif len(entries) >= self.limit:
             return False
-        if self.entries and self.bytes + len(entry) + 1 - known > MAX_BYTES:
+        if self.bytes + size > MAX_BYTES and entries:
             return False
-        if known:
-            del self.entries[key]  # its place is that of the later number
-            self.bytes -= known + 1
-        self.entries[key] = entry
-        self.bytes += len(entry) + 1
+        entries.pop(key, None)  # its place is that of the later number
+        entries[key] = entry
+        self.bytes += size
         return True
+
+
+def _merged(found: list[Sequence]) -> Iterable:
+    return found[0] if len(found) == 1 else heapq.merge(*found, key=feed.by_number)
 
 
 class _Pull:
@@ -232,11 +239,12 @@ class _Pull:
     def _entry(self, row: feed.Moved | feed.Gone) -> bytes:
         if isinstance(row, feed.Gone):
             return _departed(row, seq=row.seq)
-        collection, doc_id = row.collection.encode(), row.id.encode()
-        if row.deleted:
-            return DELETED % (collection, doc_id, row.rev, row.seq)
-        wire = self.schemas.cast(row.collection, row.wire, rendered=row.schema, to=self.cursor.schema)
-        return PUT % (collection, doc_id, row.rev, row.seq, wire)
+        seq, collection, doc_id, rev, deleted, schema, wire = row
+        if deleted:
+            return DELETED % (collection.encode(), doc_id.encode(), rev, seq)
+        if schema != self.cursor.schema:
+            wire = self.schemas.cast(collection, wire, rendered=schema, to=self.cursor.schema)
+        return PUT % (collection.encode(), doc_id.encode(), rev, seq, wire)
 
     def _kept(self, set_hash: str) -> frozenset[Pair]:
         """The pairs of a set that was once served. Raises CursorExpired when it is not kept any more."""
