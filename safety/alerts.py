@@ -7,7 +7,8 @@ that the door opened; none opens one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from django.db.models import Q
 
 from safety.access import today
 from safety.duty import Watch, administrators_of, on_duty, paths_up, watches
+from safety.ids import following_id
 from safety.models import (
     Alert,
     AlertState,
@@ -87,6 +89,7 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
     keys = {urgency.dedupe_key for urgency in urgencies}
     open_alerts = {alert.dedupe_key: alert for alert in Alert.objects.open().filter(dedupe_key__in=keys)}
     ways = routes({urgency.organisation_id for urgency in urgencies}, at=work.now)
+    told = _told_of(urgency for urgency in urgencies if urgency.dedupe_key not in open_alerts)
     for urgency in urgencies:
         alert = open_alerts.get(urgency.dedupe_key)
         if alert is not None:
@@ -97,6 +100,7 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
             continue
         way = ways[urgency.organisation_id]
         alert = Alert(
+            id=following_id(urgency.subject_id, f"alert/{told[urgency.subject_id]}"),
             dedupe_key=urgency.dedupe_key,
             organisation_id=urgency.organisation_id,
             node_id=way.node_id,
@@ -115,8 +119,18 @@ def _raise_alerts(work: Work, urgencies: list[Urgency]) -> None:
         if not way.told:
             log.error("alert.nobody_to_tell alert=%s node=%s", alert.id, way.node_id)
         _say(work, alert, "alert.raised", urgency)
-        owe(work, alert, way.told, sentence=urgency.sentence)
+        owe(work, alert, way.told, sentence=urgency.sentence, follows=alert.id)
         open_alerts[urgency.dedupe_key] = alert
+        told[urgency.subject_id] += 1
+
+
+def _told_of(urgencies: Iterable[Urgency]) -> Counter[UUID]:
+    """How many alerts there have been about each of these subjects: one comes after the other, whoever tells first."""
+    units = {urgency.subject_id: urgency.organisation_id for urgency in urgencies}
+    if not units:
+        return Counter()
+    found = Alert.objects.filter(organisation__in=set(units.values()), subject_id__in=units)
+    return Counter(found.values_list("subject_id", flat=True))
 
 
 def _withdraw_alerts(work: Work, urgency: Urgency) -> None:
@@ -183,10 +197,15 @@ def owe(
     sentence: str,
     channel: str | None = None,
     organisation_id: UUID | None = None,
+    follows: UUID | None = None,
 ) -> None:
-    """One delivery to each person, by desk or phone as the reason tells; each is that person's own document."""
+    """One delivery to each person, by desk or phone as the reason tells; each is that person's own document.
+
+    `follows`: from what nobody is owed a second one of these; said again, it owes each the same one.
+    """
     for person_id, reason in told.items():
         delivery = Delivery(
+            id=following_id(follows, f"owed/{person_id}"),
             person_id=person_id,
             channel=channel or (Channel.APP if reason in ON_PHONES else Channel.DESK),
             subject_collection=subject.collection,

@@ -27,7 +27,9 @@ from safety.backups import (
     take_backup,
 )
 from safety.changes import clock_state
-from safety.models import Backup, Change, Clock, EndedEpoch
+from safety.guard import lifted
+from safety.models import Alert, Backup, Change, Clock, Delivery, EndedEpoch
+from sync.jobs import drain_deferred
 from sync.models import Operation, Verdict
 from tests import engines
 from tests.sync.mirror import Mirror
@@ -71,8 +73,11 @@ class Keeper(Phone):
         super().__init__(person)
         self.town, self.mirror, self.journal = town, Mirror(person), []
 
-    def tell(self, text):
-        self.op("quick_hazards", "create", {"site_id": self.town.canteen.id, "text": text})
+    def tell(self, text, **more):
+        self.op("quick_hazards", "create", {"site_id": self.town.canteen.id, "text": text, **more})
+        self.send_and_keep()
+
+    def send_and_keep(self):
         batch = list(self.outbox)
         (result,) = self.send()
         assert result["status"] == "applied"
@@ -113,6 +118,44 @@ def test_nothing_is_lost_and_nothing_is_twice_after_yesterdays_backup_is_put_bac
     assert numbers == list(range(1, clock_state().seq + 1))
     one.mirror.sync(), two.mirror.sync()
     assert len(one.mirror.ids("quick_hazards")) == len(two.mirror.ids("quick_hazards")) == 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_alert_is_the_same_and_acknowledged_again_when_its_phones_offer_again_in_another_order(town, file):
+    """Who acknowledged it and who opened what was owed name it by its id, from phones that keep what they had said."""
+    one, two = Keeper(town.inspector, town), Keeper(town.officer, town)
+    said("backup", str(file))
+    held, old = clock_state().seq, clock_state().epoch
+    smoke = {"grade": "major_candidate", "place": "操作间"}
+    one.tell("操作间冒烟", **smoke), two.tell("操作间有烟", **smoke)
+    alert = Alert.objects.get()
+    owed = set(alert_deliveries(alert))
+    two.op("alerts_mine", "open", {}, doc_id=dict(owed)[town.officer.id]), two.send_and_keep()
+    two.op("alerts", "acknowledge", {}, doc_id=alert.id), two.send_and_keep()
+    put_back(file), said("restored")
+    assert not Alert.objects.exists()
+    two.offer_again(held, epoch=old), one.offer_again(held, epoch=old)
+    drain_deferred(timezone.now())  # what was said of the alert came in one batch with what raises it
+    again = Alert.objects.get()
+    assert (again.id, again.state, again.occurrences) == (alert.id, "acknowledged", 2)
+    assert set(alert_deliveries(again)) == owed
+    assert Delivery.objects.get(id=dict(owed)[town.officer.id]).receipt_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_second_alert_of_a_thing_is_another_one_than_the_first(town):
+    phone = Keeper(town.inspector, town)
+    smoke = {"grade": "major_candidate", "place": "操作间"}
+    phone.tell("操作间冒烟", **smoke)
+    with lifted():
+        Alert.objects.update(state="resolved")
+    phone.tell("操作间又冒烟", **smoke)
+    assert Alert.objects.values("subject_id").distinct().count() == 1
+    assert [alert.occurrences for alert in Alert.objects.all()] == [1, 1]
+
+
+def alert_deliveries(alert):
+    return Delivery.objects.filter(subject_id=alert.id).values_list("person_id", "id")
 
 
 @pytest.mark.django_db(transaction=True)
