@@ -14,11 +14,12 @@ import sqlite3
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -26,7 +27,7 @@ from django.db import connection, transaction
 from safety.changes import snapshot
 from safety.env import environment_of_child
 from safety.ids import new_id
-from safety.models import Backup, Clock, EndedEpoch
+from safety.models import Backup, Change, Clock, EndedEpoch
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,19 @@ def begin_epoch(*, now: datetime, seq: int | None = None) -> EndedEpoch:
 def kept_of(epoch: str) -> int:
     """The last number of an ended epoch that is still here; 0 for an epoch that is not known here: nothing is sure."""
     return EndedEpoch.objects.filter(epoch=epoch).values_list("seq", flat=True).first() or 0
+
+
+def revs_at_end(epoch: str, documents: Collection[tuple[str, UUID]]) -> Counter[tuple[str, UUID]]:
+    """The revision at which each of these documents (collection, id) stood when an epoch ended; 0: it was not yet.
+
+    Each change of a document raises its revision by one.
+    """
+    found = Change.objects.filter(
+        seq__lte=kept_of(epoch),
+        collection__in={collection for collection, _ in documents},
+        doc_id__in={doc_id for _, doc_id in documents},
+    )
+    return Counter(found.values_list("collection", "doc_id"))
 
 
 def _settle(part: Path, target: Path) -> str:

@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 from inspections.verbs import VERBS, hear, ready
 from safety import rows
 from safety.access import Sight, sight_of, today
+from safety.backups import revs_at_end
 from safety.changes import BodyRef, Work, clock_state, unit
 from safety.errors import Busy, Malformed, Problem, ServerError, TooLarge
 from safety.ids import SEEDS, in_order, new_id
@@ -103,6 +104,8 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
     skew = skew_of(envelope.sent_at, now)
     batch = [_read(bytes(raw), now=now, skew=skew) for raw in envelope.ops]
     receive(batch, person=person, device=device, schema=envelope.schema, now=now)
+    if envelope.epoch and envelope.epoch != clock_state().epoch:
+        _bound_what_was_seen(batch, envelope.epoch)
     sight = sight_of(person, on=today(now))
     hear_batch(batch, sight=sight, device=device, now=now)
     clock = clock_state()
@@ -114,6 +117,15 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
         "server_time": now,
         "results": answers(batch, sight=sight),
     }
+
+
+def _bound_what_was_seen(batch: list[Heard], epoch: str) -> None:
+    """A revision of an ended epoch says what its author had seen only as far as the backup goes: the same number may
+    have other content by now, and what nobody saw must not be taken as overwritten knowingly."""
+    ops = [heard.op for heard in batch if heard.op is not None and heard.op.base_rev]
+    kept = revs_at_end(epoch, {(op.collection, op.id) for op in ops})
+    for op in ops:
+        op.base_rev = min(op.base_rev, kept[op.collection, op.id])
 
 
 def decode_envelope(body: bytes, *, device: UUID) -> Envelope:

@@ -10,6 +10,8 @@ import pytest
 from django.utils import timezone
 
 from inspections.models import Conflict, Finding, Inspection, Photo, RectificationItem, Statement, Submission
+from safety.backups import begin_epoch
+from safety.changes import clock_state
 from safety.ids import new_id, visit_id
 from safety.models import Alert, Audience, Change, Index
 from tests.makers import make_checklist, make_person, make_task
@@ -132,6 +134,28 @@ def test_safer_result_stands_and_the_other_is_shown(visit, first, second):
     assert (result["status"], len(result["conflicts"])) == ("merged", 1)
     assert visit.row().answers["ST-11"]["result"]["value"] == "fail"
     assert (conflict.kept["value"], conflict.lost["value"]) == ("fail", "ok")
+
+
+def test_revision_of_an_ended_epoch_is_not_taken_as_seen_beyond_the_backup(visit):
+    old = clock_state().epoch
+    begin_epoch(now=timezone.now())
+    patch(visit.one, visit, "ST-11", note="恢复后写的")
+    note = {"answers": {"ST-11": {"note": "恢复前看着另一版写的"}}}
+    visit.other.op("inspections", "patch", note, doc_id=visit.id, base_rev=2)
+    (result,) = visit.other.send(epoch=old)
+    assert result["status"] == "merged"
+    assert (Conflict.objects.get().kept, Conflict.objects.get().lost) == ("恢复后写的", "恢复前看着另一版写的")
+
+
+@pytest.mark.parametrize("epoch", ["old", "new"])
+def test_what_was_seen_and_is_in_the_backup_may_be_overwritten_from_either_epoch(visit, epoch):
+    patch(visit.one, visit, "ST-11", note="备份里有")
+    epochs = {"old": clock_state().epoch}
+    begin_epoch(now=timezone.now())
+    epochs["new"] = clock_state().epoch
+    visit.other.op("inspections", "patch", {"answers": {"ST-11": {"note": "改过"}}}, doc_id=visit.id, base_rev=2)
+    (result,) = visit.other.send(epoch=epochs[epoch])
+    assert (result["status"], visit.row().answers["ST-11"]["note"]) == ("applied", "改过")
 
 
 def test_equal_answers_are_no_conflict(visit):
