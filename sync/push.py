@@ -104,10 +104,11 @@ def push(body: bytes, *, person: UUID, device: UUID, now: datetime) -> dict:
     skew = skew_of(envelope.sent_at, now)
     batch = [_read(bytes(raw), now=now, skew=skew) for raw in envelope.ops]
     receive(batch, person=person, device=device, schema=envelope.schema, now=now)
-    if envelope.epoch and envelope.epoch != clock_state().epoch:
+    again = envelope.epoch != "" and envelope.epoch != clock_state().epoch
+    if again:
         _bound_what_was_seen(batch, envelope.epoch)
     sight = sight_of(person, on=today(now))
-    hear_batch(batch, sight=sight, device=device, now=now)
+    hear_batch(batch, sight=sight, device=device, now=now, together=not again)
     clock = clock_state()
     return {
         "protocol": 1,
@@ -269,17 +270,21 @@ def _erased(stored: Operation | Kept) -> bool:
     return Body.objects.filter(id=stored.body_id, erased_at__isnull=False).exists()
 
 
-def hear_batch(batch: list[Heard], *, sight: Sight, device: UUID, now: datetime, source: str = "push") -> None:
+def hear_batch(
+    batch: list[Heard], *, sight: Sight, device: UUID, now: datetime, source: str = "push", together: bool = True
+) -> None:
     """Gives each operation its verdict: those that have one keep it, the others are heard in one unit.
 
-    `sight` is the author's of today.
+    `sight` is the author's of today. Not `together`: each in its own unit, as for what is offered again after a
+    restore. It came in several pushes then, and somebody may have been told between two of them: judged on its end
+    state, what they were told of would vanish, and what they said of it would find nothing.
     """
     _recall(batch)
     fresh = [heard for heard in batch if not heard.status]
     if not fresh:
         return
     stuck: set[UUID] = set()
-    for attempt in (fresh, fresh, *([heard] for heard in fresh)):
+    for attempt in (*([fresh, fresh] if together else []), *([heard] for heard in fresh)):
         todo = [heard for heard in attempt if not heard.status]
         for heard in todo:
             if _aggregate(heard) in stuck:

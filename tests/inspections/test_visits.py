@@ -147,6 +147,20 @@ def test_revision_of_an_ended_epoch_is_not_taken_as_seen_beyond_the_backup(visit
     assert (Conflict.objects.get().kept, Conflict.objects.get().lost) == ("恢复后写的", "恢复前看着另一版写的")
 
 
+def test_what_somebody_was_told_of_is_there_again_when_its_correction_is_offered_with_it(visit, town):
+    """In the lost history the two came in two pushes: the desk was told, and the school may have said its own of it."""
+    old = clock_state().epoch
+    begin_epoch(now=timezone.now())
+    for value in ("fail", "ok"):
+        result = {"value": value, "place": "冷库", "reason": "", "grade": "major_candidate"}
+        visit.one.op("inspections", "patch", {"answers": {"ST-11": {"result": result}}}, doc_id=visit.id, base_rev=1)
+    results = visit.one.send(epoch=old)
+    assert [result["status"] for result in results] == ["applied", "applied"]
+    assert Alert.objects.get().subject_id == RectificationItem.objects.get().id
+    assert Statement.objects.get().kind == "withdrawals"
+    assert visit.row().answers["ST-11"]["result"]["value"] == "ok"
+
+
 @pytest.mark.parametrize("epoch", ["old", "new"])
 def test_what_was_seen_and_is_in_the_backup_may_be_overwritten_from_either_epoch(visit, epoch):
     patch(visit.one, visit, "ST-11", note="备份里有")
