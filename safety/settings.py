@@ -175,6 +175,7 @@ JOBS = [
     "safety.jobs.watch_duty",
     "safety.jobs.deliver",
     "safety.horizon.sweep_tombstones",
+    "safety.highwater.note_highwater",
     "sync.jobs.drain_deferred",
     "sync.jobs.take_up_unanswered",
     "sync.reminders.remind_unsent",
@@ -205,6 +206,7 @@ UNSENT_ALERT_HOURS = env(
 )  # work that lies on a phone for longer is told to its owner and bureau
 LIFESPAN = [
     "safety.lifespan.ready_database",
+    "safety.highwater.clock_not_behind",
     "safety.lifespan.sound_settings",
     "safety.lifespan.warmed_up",
     "safety.lifespan.only_process",

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from safety.ids import new_id
 from safety.models import Clock
 from tests.makers import make_checklist, make_district, make_person, make_school, make_shift, make_site
 from tests.taint import hooks
@@ -45,7 +46,7 @@ def clock(request):
     request.getfixturevalue(
         "transactional_db" if request.node.get_closest_marker("django_db").kwargs.get("transaction") else "db"
     )
-    Clock.objects.get_or_create(id=1, defaults={"seq": 0, "epoch": "e-test"})
+    Clock.objects.get_or_create(id=1, defaults={"seq": 0, "epoch": f"e-{new_id()}"})
 
 
 @pytest.fixture(scope="session")

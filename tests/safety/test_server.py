@@ -8,17 +8,21 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from safety import checks
+from safety.backups import begin_epoch
 from safety.guard import lifted
+from safety.highwater import note_highwater
 from safety.lifespan import Lifespan, only_process
 from safety.models import Clock, Organisation
 from safety.threads import in_thread
@@ -216,6 +220,47 @@ async def test_server_without_a_clock_says_what_to_run():
     await in_thread(Clock.objects.all().delete)()
     said = await start("safety.lifespan.ready_database")
     assert "manage.py migrate" in said[0]["message"]
+
+
+BEHIND = "safety.highwater.clock_not_behind"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_server_on_a_backup_that_was_put_back_does_not_start_until_it_is_told_so(settings, tmp_path):
+    settings.VAR = tmp_path
+    clock = Clock.objects.filter(id=1)
+    await in_thread(clock.update)(seq=9)
+    await in_thread(note_highwater)(timezone.now())
+    assert (await start(BEHIND))[0]["type"] == "lifespan.startup.complete"
+    await in_thread(clock.update)(seq=4)
+    refused = (await start(BEHIND))[0]
+    assert refused["type"] == "lifespan.startup.failed"
+    assert "第 4 号" in refused["message"] and "第 9 号" in refused["message"]
+    assert "manage.py restored" in refused["message"]
+    await in_thread(begin_epoch)(now=timezone.now())
+    assert (await start(BEHIND))[0]["type"] == "lifespan.startup.complete"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_clock_that_goes_back_under_a_running_server_is_cried_out_and_not_forgotten(settings, tmp_path, caplog):
+    settings.VAR = tmp_path
+    clock, later = Clock.objects.filter(id=1), timezone.now() + timedelta(minutes=2)
+    clock.update(seq=9)
+    note_highwater(timezone.now())
+    clock.update(seq=4)
+    note_highwater(timezone.now())
+    assert not caplog.records
+    note_highwater(later)
+    assert "clock.gone_back seq=4 seen=9" in caplog.text
+    assert json.loads((tmp_path / "clock.json").read_text())["seq"] == 9
+
+
+@pytest.mark.parametrize("words", ["", "[]", "{}", '{"epoch": "e-of another house", "seq": 99}'])
+@pytest.mark.django_db(transaction=True)
+async def test_note_that_says_nothing_of_this_clock_stops_no_start(settings, tmp_path, words):
+    settings.VAR = tmp_path
+    (tmp_path / "clock.json").write_text(words)
+    assert (await start(BEHIND))[0]["type"] == "lifespan.startup.complete"
 
 
 @pytest.mark.django_db(transaction=True)
