@@ -1,5 +1,6 @@
 """The gate: what a person sees and which verbs they may say where. Both follow from today's posts."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,11 +114,13 @@ def sight_of(person: Person | UUID, *, on: date) -> Sight:
     posts = _posts_on(on, person_id)
     roles = defaultdict(set)
     pairs = {(Audience.REF.value, REF), (Audience.PERSON.value, person_id), (Audience.RESTRICTED.value, person_id)}
-    for organisation_id, path in _subtrees([post for post in posts if post.side == "bureau"]):
+    over = defaultdict(set)
+    for post in posts:
+        if post.side == "bureau":
+            over[post.node.path].add(post.role)
+    for organisation_id, path in _subtrees({post.node_id for post in posts if post.side == "bureau"}):
         pairs |= {(Audience.SHARED.value, organisation_id), (Audience.BUREAU.value, organisation_id)}
-        for post in posts:
-            if post.side == "bureau" and path.startswith(post.node.path):
-                roles[organisation_id].add(post.role)
+        roles[organisation_id].update(*(over[above] for above in paths_up(path) if above in over))
     for post in posts:
         if post.side == "unit":
             pairs.add((Audience.SHARED.value, post.node_id))
@@ -153,17 +156,32 @@ def _reads(post: Post, paths: Iterable[str], shared: set[UUID]) -> bool:
     return any(path.startswith(post.node.path) for path in paths)
 
 
-def _subtrees(posts: list[Post]) -> Iterable[tuple[UUID, str]]:
-    if not posts:
+# from node to node by the index on the parent: every path would be compared with that of every post
+SUBTREES = """
+    WITH RECURSIVE under(id, path) AS (
+        SELECT id, path FROM safety_organisation WHERE id {among}
+        UNION SELECT o.id, o.path FROM under u JOIN safety_organisation o ON o.parent_id = u.id
+    ) SELECT id, path FROM under
+"""
+
+
+def _subtrees(nodes: Collection[UUID]) -> Iterable[tuple[UUID, str]]:
+    """Ids and paths of these organisations and of all below, each once."""
+    if not nodes:
         return []
-    under = " OR ".join(["substr(path, 1, %s) = %s"] * len(posts))
     with connection.cursor() as cursor:
-        paths = [post.node.path for post in posts]
-        cursor.execute(
-            f"SELECT id, path FROM safety_organisation WHERE {under}",
-            [each for path in paths for each in (len(path), path)],
-        )
-        return [(key if isinstance(key, UUID) else parsed(key), path) for key, path in cursor.fetchall()]
+        if connection.vendor == "postgresql":
+            cursor.execute(SUBTREES.format(among="= ANY(%s)"), [list(nodes)])
+            return cursor.fetchall()
+        among = "IN (SELECT value FROM json_each(%s))"
+        cursor.execute(SUBTREES.format(among=among), [json.dumps([node.hex for node in nodes])])
+        return [(parsed(key), path) for key, path in cursor.fetchall()]
+
+
+def paths_up(path: str) -> list[str]:
+    """The paths of a node's ancestors and its own, from the root."""
+    codes = path.rstrip("/").split("/")
+    return ["/".join(codes[: n + 1]) + "/" for n in range(len(codes))]
 
 
 class PostBackend(ModelBackend):

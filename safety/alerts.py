@@ -17,8 +17,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Q
 
-from safety.access import today
-from safety.duty import Watch, administrators_of, on_duty, paths_up, watches
+from safety.access import paths_up, today
+from safety.duty import Watch, administrators_of, on_duty, watches
 from safety.ids import following_id
 from safety.models import (
     Alert,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from safety.access import DESK, today
+from safety.access import DESK, paths_up, today
 from safety.models import Alert, Delivery, DeliveryState, DutyShift, Organisation, Post, Role
 
 
@@ -86,12 +86,6 @@ def nearest_of(node: Organisation, role: str, *, at: datetime) -> list[UUID]:
     for path, person_id in posts.order_by("person_id").values_list("node__path", "person_id"):
         found[path].append(person_id)
     return found[max(found, key=len)] if found else []
-
-
-def paths_up(path: str) -> list[str]:
-    """The paths of a node's ancestors and its own, from the root."""
-    codes = path.rstrip("/").split("/")
-    return ["/".join(codes[: n + 1]) + "/" for n in range(len(codes))]
 
 
 def _running(at: datetime):

@@ -7,9 +7,8 @@ from uuid import UUID
 import msgspec
 
 from safety import alerts
-from safety.access import today
+from safety.access import paths_up, today
 from safety.changes import clock_now, unit
-from safety.duty import paths_up
 from safety.models import Organisation, Post
 
 log = logging.getLogger(__name__)

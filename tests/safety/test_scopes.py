@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from safety.access import sight_of
-from safety.models import Change, Clock, Post, Role, ScopeServed, ScopeSet
+from safety.models import Change, Clock, Organisation, Post, Role, ScopeServed, ScopeSet
 from safety.scopes import PastSights, pairs_of, past_sight, scope_hash, scope_of, serve_scope, tell_scope
 from tests.makers import make_district, make_person, make_school
 from tests.sync.papers import move_school
@@ -46,6 +46,27 @@ def test_scope_hash_is_that_of_the_content(district, school, inspector):
     pairs = sight_of(inspector, on=NOON.date()).pairs
     assert scope_hash(list(pairs)) == scope_hash(sorted(pairs, key=str, reverse=True))
     assert scope_hash(pairs) != scope_hash(set(pairs) - {("shared", school.id)})
+
+
+def test_sight_holds_what_lies_under_each_post_once_with_the_roles_of_all_that_lie_above(district, school):
+    """Asked of the tree from node to node; told again here by comparing every path with every post's."""
+    other = make_district()
+    others = [make_school(district=other) for _ in range(3)]
+    make_school(district=make_district())  # somebody else's
+    person = make_person(role="inspector", at=school, since=SINCE)
+    for role, node in (("approver", district.parent), ("inspector", district), ("safety_officer", others[1])):
+        give_post(person, node, role=role)
+    give_post(person, others[2], role="principal")
+    sight = sight_of(person, on=NOON.date())
+    at_bureau = [post for post in sight.posts if post.side == "bureau"]
+    expected = {}
+    for node in Organisation.objects.all():
+        held = {post.role for post in at_bureau if node.path.startswith(post.node.path)}
+        if held:
+            expected[node.id] = held
+    assert sight.overseen == set(expected)
+    expected.setdefault(others[2].id, set()).add("principal")
+    assert {key: set(held) for key, held in sight.roles.items()} == expected
 
 
 def test_first_pull_writes_the_scope_down_and_a_second_writes_nothing(inspector):
