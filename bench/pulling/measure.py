@@ -19,9 +19,9 @@ from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench.metering.cpu import backend_seconds  # noqa: E402
 from bench.pulling.filling import documents, fill, mixed, settle, strangers  # noqa: E402
 from bench.pushing.district import District  # noqa: E402
-from bench.pushing.measure import backend_seconds  # noqa: E402
 from safety import heap  # noqa: E402
 from safety.access import today  # noqa: E402
 from safety.authentication import issue_token  # noqa: E402

@@ -6,9 +6,8 @@ import uuid
 import msgspec
 from django.utils import timezone
 
-from safety.models import Device
 from sync.push import push
-from tests.makers import make_checklist, make_district, make_person, make_school, make_site
+from tests.makers import make_checklist, make_district, make_person, make_school, make_site, make_token
 
 NOTE = "冷库温度偏高,已当场告知食堂负责人"
 
@@ -24,7 +23,7 @@ class District:
         ]
         self.checklist = make_checklist(items=tuple(items))
         self.inspector = make_person(role="inspector", at=district)
-        self.device = Device.objects.create(person=self.inspector, name="bench", registered_at=timezone.now())
+        self.device, self.secret = make_token(person=self.inspector, name="bench")
 
     def batch(self, visits: int) -> bytes:
         """JSON of a push of so many visits, 5 operations each."""

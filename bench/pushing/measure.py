@@ -4,10 +4,10 @@ import argparse
 import cProfile
 import pstats
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import django
 
@@ -16,12 +16,17 @@ django.setup()
 from django.core.management import call_command  # noqa: E402  (models need the set-up above)
 from django.db import connection  # noqa: E402
 
+from bench.metering.cpu import backend_seconds  # noqa: E402
 from bench.pushing.district import District  # noqa: E402
 from bench.pushing.floor import Floor  # noqa: E402
+from bench.pushing.http import Cost, Costs, measure, median_cost  # noqa: E402
 from safety import heap  # noqa: E402
 from safety.rows import CHUNK  # noqa: E402
 
 VISITS = 50
+BATCH_MS, GOAL_MS = 1.4, 0.8  # of the task: a visit in batches of 50, and the goal after that
+SINGLE_MS = {"postgresql": 5.5, "sqlite": 3.0}
+MOST_BARE = 3.0  # times bare inserts
 
 
 def main() -> None:
@@ -35,11 +40,14 @@ def main() -> None:
     heap.settle()  # as the server does
     spent = [cost(district, district.batch(VISITS)) for _ in range(wanted.batches)]
     counted = {n: statements(district.push, district.batch(n)) for n in (10, VISITS)}
-    report(district, spent, counted)
+    floors = {n: Floor.of(lambda n=n: district.send(n)) for n in (VISITS, 1)}
+    report(district, spent, counted, floors[VISITS])
+    holds = report_http(measure(district, batches=wanted.batches, visits=VISITS), floors)
     if wanted.profile:
         profile = cProfile.Profile()
         profile.runcall(district.push, district.batch(VISITS))
         pstats.Stats(profile).sort_stats("tottime").print_stats(50)
+    sys.exit(0 if holds else 1)
 
 
 def cost(district: District, body: bytes) -> tuple[float, float, float]:
@@ -49,8 +57,7 @@ def cost(district: District, body: bytes) -> tuple[float, float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall, backend_seconds() - backend
 
 
-def report(district: District, spent: list[tuple[float, float, float]], counted: dict[int, int]) -> None:
-    floor = Floor.of(lambda: district.send(VISITS))
+def report(district: District, spent: list[tuple[float, float, float]], counted: dict[int, int], floor: Floor) -> None:
     cpu, wall, backend = (statistics.median(column) / VISITS for column in zip(*spent, strict=True))
     fastest = min(column[0] for column in spent) / VISITS
     kilobytes = len(district.batch(VISITS)) // 1000
@@ -72,13 +79,52 @@ def report(district: District, spent: list[tuple[float, float, float]], counted:
     )
 
 
-def backend_seconds() -> float:
-    """CPU seconds that PostgreSQL's process for our connection has used; 0 elsewhere."""
-    if connection.vendor != "postgresql":
-        return 0.0
-    connection.ensure_connection()
-    # in nanoseconds; /proc/…/stat counts ticks of ten milliseconds, which is more than a pull takes
-    return int(Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+def report_http(costs: Costs, floors: dict[int, Floor]) -> bool:
+    """Prints what the server's processes used a visit; whether all limits hold."""
+    batch, again, single = map(median_cost, (costs.batches, costs.replays, costs.singles))
+    bare, fastest = floors[VISITS].total, min(cost.total for cost in costs.batches)
+    print("  over HTTP              cpu of the server and of PostgreSQL's backends a visit, all in ms")
+    print(f"    warm-up, not counted {_parts(costs.warm_up, 1)} together; at rest {_parts(costs.at_rest, 1)} a second")
+    print(
+        f"    bare inserts         {bare / VISITS * 1000:7.2f} in batches of {VISITS}, {floors[1].total * 1000:.2f} alone"
+    )
+    many, least = batch.total / VISITS * 1000, fastest / VISITS * 1000
+    return all(
+        [
+            _line(f"batches of {VISITS}", _parts(batch, VISITS), many <= BATCH_MS, f"{BATCH_MS}; goal {GOAL_MS}"),
+            _line("  the fastest batch", f"{least:7.2f}", True, "none"),
+            _line(
+                "  to bare inserts",
+                f"{batch.total / bare:7.1f} ×",
+                batch.total <= MOST_BARE * bare,
+                f"{MOST_BARE:.0f} ×",
+            ),
+            _line("a batch replayed", _parts(again, VISITS), again.total <= batch.total, "as the first"),
+            _line("  to bare inserts", f"{again.total / bare:7.1f} ×", True, "none"),
+            _line(
+                "  it wrote", ", ".join(costs.written_by_replays) or "nothing", not costs.written_by_replays, "nothing"
+            ),
+            _line(
+                "one a request",
+                _parts(single, 1),
+                single.total * 1000 <= SINGLE_MS[connection.vendor],
+                f"{SINGLE_MS[connection.vendor]}",
+            ),
+            _line("  to bare inserts", f"{single.total / floors[1].total:7.1f} ×", True, "none"),
+        ]
+    )
+
+
+def _parts(cost: Cost, visits: int) -> str:
+    whole = f"{cost.total / visits * 1000:7.2f}"
+    if connection.vendor == "sqlite":
+        return whole
+    return f"{whole} (server {cost.web / visits * 1000:.2f}, PostgreSQL {cost.database / visits * 1000:.2f})"
+
+
+def _line(name: str, found: str, holds: bool, limit: str) -> bool:
+    print(f"    {name:20s} {found}   limit {limit}{'' if holds else '  ✗'}")
+    return holds
 
 
 def statements(push: Callable[[bytes], object], body: bytes) -> int:
