@@ -24,7 +24,7 @@ def database_from_url(url: str) -> dict:
         name = unquote(parts.path)[1:]  # without the slash that ends the (empty) host
         # an in-memory test database is one connection: threads would see "table is locked"
         test = {"NAME": f"{name}.test"}
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
+        return {"ENGINE": "safety.sqlite", "NAME": name, "OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
     if parts.scheme in ("postgres", "postgresql"):
         query = dict(parse_qsl(parts.query))
         return {

@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from safety import checks, heap, ring
 from safety.changes import clock_now
 from safety.models import Clock
+from safety.sqlite.base import POOL
 from safety.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,13 @@ async def warmed_up() -> AsyncIterator[None]:
     await asyncio.to_thread(resolve, "/api/v1/auth/me")
     heap.settle()
     yield
+
+
+@asynccontextmanager
+async def kept_connections() -> AsyncIterator[None]:
+    """SQLite's connections are kept from one request for the next; PostgreSQL's pool needs no word for it."""
+    with POOL.kept():
+        yield
 
 
 @asynccontextmanager

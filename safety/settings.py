@@ -209,6 +209,7 @@ LIFESPAN = [
     "safety.highwater.clock_not_behind",
     "safety.lifespan.sound_settings",
     "safety.lifespan.warmed_up",
+    "safety.lifespan.kept_connections",
     "safety.lifespan.only_process",
     "safety.lifespan.bound_ring",
     "sync.tus.threads_kept",
