@@ -44,6 +44,8 @@ PREFIX = "/api/v1/files"
 CHUNK_TYPE = "application/offset+octet-stream"
 WINDOW_BYTES = 65_536
 READ_SECONDS = 15.0  # a phone that has come back must not stand long before the lock of its own dead connection
+READ_AT_ONCE = 32  # pieces in hand; what else has come waits in the kernel, where it is the phone's own window
+SILENT_SECONDS = 0.05  # so long a place is kept for a phone that says nothing
 METADATA_BYTES = 4096
 MOST_PARTS = 100
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -53,6 +55,9 @@ DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 # for a whole photo is read into memory there: so many at once, and no more.
 FILES = ThreadPoolExecutor(4, thread_name_prefix="uploads.files")
 STORE = DatabaseThreads(4, name="uploads.store")
+
+
+PLACES = asyncio.Semaphore(READ_AT_ONCE)
 
 
 class Door:
@@ -407,22 +412,57 @@ async def _carry(call: Call, begun: HttpResponse | Part) -> HttpResponse:
         part.close()
 
 
+class Place:
+    """One of few places to hold a piece between reading and writing it; the others read nothing meanwhile.
+
+    Where a thousand phones send at once, a loop reads of each before anything is written. A phone that says nothing loses
+    its place, and what it then says is read without one.
+    """
+
+    async def __aenter__(self) -> "Place":
+        await PLACES.acquire()
+        self.is_taken = True
+        self.lapse = asyncio.get_running_loop().call_later(SILENT_SECONDS, self.leave)
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self.keep()
+        self.leave()
+
+    def keep(self) -> None:
+        """The piece is in hand."""
+        self.lapse.cancel()
+
+    def leave(self) -> None:
+        if self.is_taken:
+            self.is_taken = False
+            PLACES.release()
+
+
 async def _receive(call: Call, part: Part) -> None:
     """Raises PhoneGone, UploadStalled, ChunkTooLong and StorageFull."""
     loop, more = asyncio.get_running_loop(), True
     while more:
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                message = await call.receive()
-        except TimeoutError as silent:
-            raise UploadStalled(seconds=int(READ_SECONDS)) from silent
-        if message["type"] == "http.disconnect":
-            raise PhoneGone()
-        more = message.get("more_body", False)
-        if more:
-            _pause(call)
-        if message.get("body"):
-            await loop.run_in_executor(FILES, part.write, message["body"])
+        async with Place() as place:
+            message = await _next_piece(call)
+            place.keep()
+            more = message.get("more_body", False)
+            if more:
+                _pause(call)
+            if message.get("body"):
+                await loop.run_in_executor(FILES, part.write, message["body"])
+            del message  # not into the next wait
+
+
+async def _next_piece(call: Call) -> dict:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            message = await call.receive()
+    except TimeoutError as silent:
+        raise UploadStalled(seconds=int(READ_SECONDS)) from silent
+    if message["type"] == "http.disconnect":
+        raise PhoneGone()
+    return message
 
 
 def _pause(call: Call) -> None:
