@@ -2,10 +2,8 @@
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
@@ -182,11 +180,7 @@ def _destroy(due: QuerySet[Blob], sha256: str, now: datetime) -> int:
 def _sweep_incoming(now: datetime) -> int:
     """Files that an upload left when its process was killed."""
     folder = photos.path_of("0" * 64).parent.parent.parent / "incoming"
-    old = [path for path in folder.glob("*") if _age(path, now) > timedelta(days=1)] if folder.is_dir() else []
+    old = photos.left_behind(folder, until=now - timedelta(days=1))
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
-
-
-def _age(path: Path, now: datetime) -> timedelta:
-    return timedelta(seconds=now.timestamp() - os.stat(path).st_mtime)

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -205,6 +206,16 @@ def _copy(stream: BinaryIO, file: BinaryIO) -> None:
     with disk_room():
         file.flush()
         os.fsync(file.fileno())
+
+
+def left_behind(folder: Path, *, until: datetime) -> list[Path]:
+    """Files in a folder of uploads that nobody has written to since; one that goes while we look is not among them."""
+    old = []
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime <= until.timestamp():
+                old.append(path)
+    return old
 
 
 @contextmanager

@@ -335,8 +335,7 @@ def sweep(now: datetime) -> int:
 
 def _sweep_files(now: datetime) -> int:
     """Part files that a killed process left without an upload that wants them."""
-    until = (now - LIFETIME).timestamp()
-    old = [path for path in part_path(new_id()).parent.glob("*") if path.stat().st_mtime <= until]
+    old = photos.left_behind(part_path(new_id()).parent, until=now - LIFETIME)
     wanted = Upload.objects.filter(id__in=[path.stem for path in old], finished_at__isnull=True)
     kept = {each.hex for each in wanted.values_list("id", flat=True)}
     for path in old:

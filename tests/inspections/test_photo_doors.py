@@ -287,6 +287,15 @@ def test_what_a_killed_upload_left_is_swept_after_a_day(blobs):
     assert files(blobs) == set()
 
 
+def test_the_sweep_goes_on_when_an_upload_ends_while_it_looks(blobs):
+    folder = blobs / "incoming"
+    folder.mkdir(parents=True)
+    (folder / "gone").symlink_to(folder / "nowhere")  # named in the folder, and not there any more
+    (folder / "left").write_bytes(b"half")
+    assert jobs.sweep_blobs(timezone.now() + timedelta(hours=25)) == 1
+    assert not (folder / "left").exists()
+
+
 # Shown copies
 
 
