@@ -19,9 +19,20 @@ class Wire:
         self.writer: asyncio.StreamWriter | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        """Raises OSError or IncompleteReadError where there is no answer."""
-        if self.writer is None or self.reader.at_eof():
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        """Raises OSError or IncompleteReadError where there is no answer.
+
+        A kept connection may be closed by the server in the very moment in which it is used again: then the request is
+        said once more on a new one, as every HTTP client does with what may be repeated, and all of ours may.
+        """
+        if self.writer is not None and not self.reader.at_eof():
+            try:
+                return await self._say(method, path, body, headers)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                self.close()
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        return await self._say(method, path, body, headers)
+
+    async def _say(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         told = {
             **self.headers,
             "Content-Length": str(len(body)),
