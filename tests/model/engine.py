@@ -3,6 +3,7 @@ acknowledged, a quarantine of what was refused. It dies and comes back with what
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import cycle, islice
@@ -31,6 +32,10 @@ class Died(Exception):
 
 class SignedOut(Exception):
     """The token opens the door no more: everything is kept until the same person signs in."""
+
+
+class Blocked(Exception):
+    """The phone is to drop what it holds, at once or after sending it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Engine(Mirror):
         self.quarantine: dict[UUID, Kept] = {}
         self.blobs: dict[str, bytes] = {}
         self.uploaded: set[str] = set()
+        self.wiped: set[UUID] = set()  # what was said here and dropped by order
         self.signed_out = self.complete = False
         self.watch = lambda kind, answer: None  # told of each answer as it comes, and of a mirror that is complete
         self._keep_outbox()
@@ -198,7 +204,25 @@ class Engine(Mirror):
         except SignedOut:
             self.signed_out = True
             return False
+        except Blocked as told:
+            self._obey(str(told))
+            return False
         return self.complete
+
+    def _obey(self, action: str) -> None:
+        """Drops everything, where it may after its last words; what of them cannot be sent now is tried again."""
+        with suppress(NoNetwork, Blocked):
+            if action == "push-then-wipe":
+                self.upload()
+                if self.outbox:
+                    return
+            self.wiped |= {kept.op_id for kept in (*self.outbox, *self.journal.values(), *self.quarantine.values())}
+            self.outbox, self.journal, self.quarantine, self.blobs, self.uploaded = [], {}, {}, {}, set()
+            self.docs, self.cursor, self.seq, self.epoch = {}, None, 0, ""
+            self.signed_out = True
+            self._keep_outbox()
+            self._keep_mirror()
+            self._ask("POST", "/api/v1/devices/wiped")
 
     def push(self, *, most: int, first: int) -> None:
         tried: set[UUID] = set()
@@ -220,18 +244,25 @@ class Engine(Mirror):
         body |= {"sent_at": timezone.now(), "ops": [msgspec.Raw(kept.wire) for kept in batch]}
         response = self._ask("POST", PUSH_URL, msgspec.json.encode(body))
         members = members_of(response)
-        if response.status_code == 401:
-            raise SignedOut
+        self._require_signed_in(response, members)
         assert response.status_code == 200, members
         return members
+
+    def _require_signed_in(self, response, members: dict) -> None:
+        if response.status_code == 401:
+            raise SignedOut
+        if members.get("code") == "device-blocked":
+            raise Blocked(members["action"])
 
     def _settle(self, answer: dict) -> None:
         """Each verdict moves its operation to where it belongs; the documents of the answer go into the mirror if newer."""
         self.watch("push", answer)
+        same_epoch = answer["epoch"] == (self.epoch or answer["epoch"])
         self.epoch = self.epoch or answer["epoch"]
         for result in answer["results"]:
             self._verdict(UUID(result["op_id"]), result)
-        self._purge(answer["durable_seq"])
+        if same_epoch:  # after a restore the numbers mean other operations than those in the journal
+            self._purge(answer["durable_seq"])
         self._keep_outbox()
         for result in answer["results"]:
             if result["doc"] is not None:
@@ -289,8 +320,7 @@ class Engine(Mirror):
         """One page, applied and kept with its cursor; None where the phone must begin anew instead."""
         response = self.ask(cursor=self.cursor, limit=limit)
         members = members_of(response)
-        if response.status_code == 401:
-            raise SignedOut
+        self._require_signed_in(response, members)
         if response.status_code in (409, 410) and members["code"] in RESNAPSHOT:
             self._begin_anew(members)
             return None
