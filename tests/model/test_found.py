@@ -148,9 +148,6 @@ def test_later_word_of_a_phone_stands_when_its_earlier_one_is_told_again_after_a
     assert inspector.screen(visit)["ST-11"]["note"] == "后"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a `base_rev` is compared with the numbers of a history that it does not speak of"
-)
 def test_word_of_a_colleague_is_kept_when_one_that_had_not_seen_it_is_heard_after_a_restore(town, phones):
     inspector, colleague, _ = phones
     visit = begin(inspector, town, participants=[town.colleague.id])
