@@ -59,7 +59,7 @@ def main() -> None:
 
 def run(words: list[str], **environment: str) -> int:
     """One engine, in a process of its own; its exit code."""
-    child = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "tests.settings", "SAFETY_LOG_LEVEL": "WARNING"}
+    child = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "safety.settings", "SAFETY_LOG_LEVEL": "WARNING"}
     return subprocess.run([sys.executable, "-m", "bench.pushing.measure", *words], env=child, check=False).returncode
 
 
