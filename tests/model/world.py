@@ -363,7 +363,9 @@ class World:
         return kept
 
     def type_into(self, phone: str, word: str, key: tuple[str, str], group: str = "", saw: Iterable[str] = ()) -> None:
-        n = self.phones[phone].n
+        n, saw = self.phones[phone].n, set(saw)
+        for own in [self.typed[each] for each in saw if each in self.typed and self.typed[each].phone == phone]:
+            saw |= own.saw  # two patches may become one: what the first had seen, the second has
         self.typed[word] = Typed(word, phone, PHONES[phone], n, key, group, frozenset(saw))
 
     def met(self) -> Counter:
