@@ -149,17 +149,25 @@ class DeviceTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer …`, or the phone's cookie; the cookie also wants the CSRF token on unsafe methods.
 
     A view opens to living tokens, unless it says by `opens_to` which others it takes (`token_to_rescue`, `token_to_wipe`).
+    A cookie that opens nothing any more is passed over beside a desk's session: a browser sends both, unasked.
     """
 
     def authenticate(self, request) -> tuple[Person, Device] | None:
         secret = _bearer(request)
-        if secret is None:
+        comes_by_cookie = secret is None
+        if comes_by_cookie:
             secret = request.COOKIES.get(COOKIE)
             if secret is None:
                 return None
             _require_csrf(request._request)
         opens_to = getattr(request.parser_context["view"], "opens_to", token_of)
-        device = opens_to(secret, now=timezone.now()).device
+        try:
+            device = opens_to(secret, now=timezone.now()).device
+        except Unauthenticated as expired:
+            # a disabled account and a phone to be wiped are told so, whoever else is signed in
+            if comes_by_cookie and expired.code == "token-expired" and request._request.user.is_authenticated:
+                return None
+            raise
         claimed = request.headers.get("Sync-Device")
         if claimed is not None and claimed != str(device.id):
             raise Malformed("other-device", "请求里的终端编号与登录的终端不一致,请重新登录。")

@@ -245,6 +245,27 @@ def test_desk_that_fails_too_often_sees_a_page_that_says_for_how_long(town):
     assert "60 分钟后再试" in pages[-1].content.decode()
 
 
+def test_desk_s_session_counts_beside_a_cookie_that_has_ended_and_still_wants_its_csrf_token(town):
+    client = APIClient(enforce_csrf_checks=True)
+    sign_in(client, town.inspector, cookie=True)
+    DeviceToken.objects.update(revoked_at=timezone.now())
+    assert client.get("/api/v1/auth/me").status_code == 401
+    client.force_login(town.officer, backend="safety.access.PostBackend")
+    me = client.get("/api/v1/auth/me").json()
+    assert (me["person"]["name"], me["device"]) == ("值班员", None)
+    assert client.post("/api/v1/auth/logout").status_code == 403
+
+
+def test_account_that_is_disabled_is_told_so_by_its_phone_s_cookie_beside_a_desk_s_session(town):
+    client = APIClient()
+    sign_in(client, town.inspector, cookie=True)
+    with lifted():
+        type(town.inspector).objects.filter(pk=town.inspector.pk).update(is_active=False)
+    client.force_login(town.officer, backend="safety.access.PostBackend")
+    refused = client.get("/api/v1/auth/me")
+    assert (refused.status_code, problem(refused)["code"]) == (403, "account-disabled")
+
+
 def test_desk_s_session_cannot_change_things_without_its_csrf_token(town):
     client = Client(enforce_csrf_checks=True)
     client.force_login(town.officer, backend="safety.access.PostBackend")
