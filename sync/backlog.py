@@ -28,12 +28,15 @@ MOST = 500  # rows of each list; who has more has other worries than the order o
 
 @dataclass(frozen=True, slots=True)
 class PhoneWork:
-    """What one phone said of itself when it last called, less what has come since."""
+    """What one phone said of itself when it last called, less what has come since.
+
+    `ops` and `blobs` are None where it never told: an app of somebody else's may not, and then nobody knows.
+    """
 
     device: Device
     units: tuple[str, ...]  # where its owner's posts are
-    ops: int
-    blobs: int
+    ops: int | None
+    blobs: int | None
     since: datetime | None  # of the oldest thing unsent, by our clock
     contact_at: datetime | None
     app_version: str
@@ -44,8 +47,14 @@ class PhoneWork:
         return skew(self.skew_ms)
 
     @property
+    def tells(self) -> bool:
+        """Whether it has ever told what lies on it."""
+        return self.ops is not None
+
+    @property
     def is_empty(self) -> bool:
-        return not self.ops and not self.blobs
+        """It has told, and everything is here."""
+        return self.tells and not self.ops and not self.blobs
 
     @property
     def amount(self) -> str:
@@ -157,10 +166,10 @@ def phone_works(devices: Collection[UUID], *, now: datetime) -> list[PhoneWork]:
 def phone_work(device: Device, *, now: datetime) -> PhoneWork:
     """What one phone last said of itself; nothing yet when it never called."""
     found = phone_works([device.pk], now=now)
-    return found[0] if found else PhoneWork(device, _units({device.person_id}, now)[device.person_id], 0, 0, *NEVER)
+    return found[0] if found else PhoneWork(device, _units({device.person_id}, now)[device.person_id], *NEVER)
 
 
-NEVER = (None, None, "", None)
+NEVER = (None, None, None, None, "", None)
 
 
 def holdings_of(device: Device, sight: Sight, *, now: datetime) -> Holdings:
@@ -202,8 +211,8 @@ def _phones(contacts: Iterable[Contact], *, now: datetime) -> list[PhoneWork]:
             PhoneWork(
                 device=device,
                 units=units[device.person_id],
-                ops=max(0, (each.outbox_ops or 0) - each.come),
-                blobs=max(0, (each.outbox_blobs or 0) - brought[device.person_id]),
+                ops=None if each.outbox_ops is None else max(0, each.outbox_ops - each.come),
+                blobs=None if each.outbox_blobs is None else max(0, each.outbox_blobs - brought[device.person_id]),
                 since=each.unsent_since,
                 contact_at=each.at,
                 app_version=each.app_version,

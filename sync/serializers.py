@@ -15,8 +15,10 @@ class PhoneShape(serializers.Serializer):
     name = serializers.CharField()
     person = NamedShape()
     units = serializers.ListField(child=serializers.CharField(), help_text="机主今天任职的单位")
-    ops = serializers.IntegerField(help_text="还在手机上的记录:上次联络时所说,减去此后收到的")
-    blobs = serializers.IntegerField(help_text="还在手机上的照片")
+    ops = serializers.IntegerField(
+        allow_null=True, help_text="还在手机上的记录:上次联络时所说,减去此后收到的;从没报告过为 null"
+    )
+    blobs = serializers.IntegerField(allow_null=True, help_text="还在手机上的照片;从没报告过为 null")
     since = serializers.DateTimeField(allow_null=True, help_text="其中最早的一件从何时起(已按手机时钟偏差校正)")
     late = serializers.BooleanField(help_text="超过提醒时限")
     contact_at = serializers.DateTimeField(allow_null=True, help_text="最后一次联络")

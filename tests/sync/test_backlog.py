@@ -180,7 +180,15 @@ def test_what_is_on_a_phone_is_unknown_to_strangers(town, who):
 
 def test_phone_that_never_called_has_an_empty_list(town):
     held = holdings(town.inspector, Phone(town.inspector).device).json()
-    assert (held["phone"]["ops"], held["phone"]["since"], held["phone"]["contact_at"]) == (0, None, None)
+    assert (held["phone"]["ops"], held["phone"]["since"], held["phone"]["contact_at"]) == (None, None, None)
+
+
+def test_phone_that_calls_and_never_tells_what_lies_on_it_is_not_taken_for_empty(town):
+    phone = Phone(town.inspector)
+    note_contact(phone.device.id, Heard(app_version="1.0"), now=timezone.now())
+    told = holdings(town.inspector, phone.device).json()["phone"]
+    assert (told["ops"], told["blobs"], told["late"]) == (None, None, False)
+    assert told["contact_at"] is not None
 
 
 def test_backlog_takes_the_same_number_of_statements_for_many_phones(town, django_assert_max_num_queries):

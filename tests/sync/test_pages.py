@@ -50,6 +50,14 @@ def test_pages_want_a_sign_in(town, late):
         assert (response.status_code, response["Location"]) == (302, f"/login/?next={address}")
 
 
+def test_owner_of_a_phone_that_never_tells_what_lies_on_it_is_not_told_that_all_is_here(town):
+    phone = Phone(town.inspector)
+    note_contact(phone.device.id, Heard(app_version="1.0"), now=timezone.now())
+    listed, single = shown(town.inspector, "/phones/"), shown(town.inspector, page_of(phone))
+    assert "没有报告还有多少没上传" in listed and "都已送到" not in listed
+    assert "不知道：这台手机没有报告过" in single
+
+
 def test_bureau_is_told_whose_phone_holds_what_since_when(town, late):
     words = shown(town.officer, "/phones/")
     for told in ("督学甲", "12 条记录、30 张照片没有上传", "2 天 2 小时", "手机时钟快 10 分钟", "版本 1.4.2"):
