@@ -2,9 +2,9 @@
 
     python3 dev.py bench push [-- --batches 20 --engine sqlite --profile]
 
-A visit is 5 operations (create with 15 answers, patch with 15, two photo records, submit with its snapshot): 30
-answers, 2 findings, 2 photos. A batch is 50 visits of one inspector. Both engines are durable (SQLite
-`synchronous=FULL`, PostgreSQL with fsync). It is pushed twice over:
+A visit is 5 operations (create with 15 answers, patch with 15, two photo records, submit with its snapshot): 30 answers,
+2 findings, 2 photos; ids are UUIDv7, as the protocol asks of a phone. A batch is 50 visits of one inspector. Both engines
+are durable (SQLite `synchronous=FULL`, PostgreSQL with fsync). It is pushed twice over:
 
 **In process**, through `sync.push.push` without HTTP: `cpu` is user + system time of this process a visit (the median
 batch), `backend` PostgreSQL's own. Statements are counted where they reach the engine: SQLite's trace call-back,

@@ -1,11 +1,13 @@
 """A district to push at: one inspector, fifty canteens, a checklist of thirty items, and batches of new visits."""
 
 import json
-import uuid
+from secrets import token_hex
+from uuid import UUID
 
 import msgspec
 from django.utils import timezone
 
+from safety.ids import new_id
 from sync.push import push
 from tests.makers import make_checklist, make_district, make_person, make_school, make_site, make_token
 
@@ -43,10 +45,10 @@ class District:
             raise SystemExit(f"a batch was not applied: {wrong[0]}")
 
     def _visit(self, site) -> list[dict]:
-        visit, now = uuid.uuid4(), timezone.now()
+        visit, now = new_id(), timezone.now()
         answers = {code: {"result": {"value": "ok"}, "note": ""} for code in self.codes}
         for code in (self.codes[3], self.codes[20]):
-            place = f"部位{visit.hex[:8]}"
+            place = f"部位{visit.hex[-8:]}"
             answers[code] = {"result": {"value": "fail", "place": place, "reason": "不达标"}, "note": NOTE}
         first, second = dict(list(answers.items())[:15]), dict(list(answers.items())[15:])
         created = {"site_id": site.id, "template_version_id": self.checklist.id, "started_at": now, "answers": first}
@@ -55,22 +57,22 @@ class District:
         return [
             _operation("inspections", visit, "create", set=created),
             _operation("inspections", visit, "patch", set={"answers": second}, base_rev=1),
-            _operation("photos", uuid.uuid4(), "create", set=_photo(visit, self.codes[3])),
-            _operation("photos", uuid.uuid4(), "create", set=_photo(visit, self.codes[20])),
+            _operation("photos", new_id(), "create", set=_photo(visit, self.codes[3])),
+            _operation("photos", new_id(), "create", set=_photo(visit, self.codes[20])),
             _operation("inspections", visit, "action", action="submit", args=submitted, base_rev=2),
         ]
 
 
-def _operation(collection: str, doc_id: uuid.UUID, kind: str, **more) -> dict:
+def _operation(collection: str, doc_id: UUID, kind: str, **more) -> dict:
     now = timezone.now()
-    return {"op_id": uuid.uuid4(), "collection": collection, "id": doc_id, "kind": kind, "at": now, **more}
+    return {"op_id": new_id(), "collection": collection, "id": doc_id, "kind": kind, "at": now, **more}
 
 
-def _photo(visit: uuid.UUID, code: str) -> dict:
+def _photo(visit: UUID, code: str) -> dict:
     return {
         "subject_collection": "inspections",
         "subject_id": visit,
-        "sha256": uuid.uuid4().hex + uuid.uuid4().hex,
+        "sha256": token_hex(32),
         "size_bytes": 412_332,
         "item_code": code,
         "taken_at": timezone.now(),
