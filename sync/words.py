@@ -46,6 +46,10 @@ ACTIONS = {
     "dismiss": "标为误报",
     "open": "打开",
 }
+OTHERWISE = {  # where the two words do not make one
+    "alerts.resolve": "办结预警",
+    "alerts.dismiss": "把预警标为误报",
+}
 STATUSES = {
     "applied": "已办理",
     "merged": "已合并",
@@ -78,7 +82,7 @@ def said(verb: str) -> str:
     collection, _, action = verb.partition(".")
     if collection not in COLLECTIONS or action not in ACTIONS:
         return f"“{verb}”" if verb else "读不懂的操作"
-    return f"{ACTIONS[action]}{COLLECTIONS[collection]}"
+    return OTHERWISE.get(verb) or f"{ACTIONS[action]}{COLLECTIONS[collection]}"
 
 
 def waits_for(waiting: Waiting) -> str:

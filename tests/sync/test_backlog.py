@@ -13,6 +13,7 @@ from safety.ids import new_id
 from safety.models import Device
 from sync.contacts import Heard, note_contact
 from sync.models import SetAside, Verdict, Waiting
+from sync.words import said
 from tests.makers import make_checklist, make_task, make_token
 from tests.sync.phone import Phone
 from tests.sync.test_push import photo, start, tell
@@ -201,3 +202,17 @@ def test_backlog_takes_the_same_number_of_statements_for_many_phones(town, djang
     client.get("/api/v1/sync/backlog")
     with django_assert_max_num_queries(22):
         assert len(client.get("/api/v1/sync/backlog").json()["waiting"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("inspections.submit", "提交检查"),
+        ("alerts.resolve", "办结预警"),
+        ("alerts.dismiss", "把预警标为误报"),
+        ("x.y", "“x.y”"),
+        ("", "读不懂的操作"),
+    ],
+)
+def test_verb_is_told_in_the_words_of_the_field(verb, words):
+    assert said(verb) == words
