@@ -36,10 +36,14 @@ class FindingKind(models.TextChoices):
 
 
 class OfSite(Document):
-    """A document about one site: the unit responsible keeps the chain, its readers and the schools served read it."""
+    """A document about one site: the unit responsible keeps the chain, its readers and the schools served read it.
 
-    site = models.ForeignKey(Site, models.PROTECT, related_name="+", verbose_name="场所")
-    unit = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位")
+    Keys carry no index of their own, here and below: a push writes every index there is, so each model names the ones
+    that its lists read.
+    """
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="+", verbose_name="场所", db_index=False)
+    unit = models.ForeignKey(Organisation, models.PROTECT, related_name="+", verbose_name="单位", db_index=False)
 
     class Meta:
         abstract = True
@@ -81,7 +85,11 @@ class Task(OfSite):
         constraints = [
             models.CheckConstraint(name="a_task_is_due_after_it_opens", condition=Q(due_on__gte=F("opens_on")))
         ]
-        indexes = [models.Index(fields=["due_on", "id"], name="task_by_day")]
+        indexes = [
+            models.Index(fields=["due_on", "id"], name="task_by_day"),
+            models.Index(fields=["unit"], name="task_of_unit"),
+            models.Index(fields=["site"], name="task_of_site"),
+        ]
 
     def __str__(self) -> str:
         return self.title
@@ -114,9 +122,13 @@ class Inspection(OfSite):
 
     collection = "inspections"
 
-    version = models.ForeignKey(TemplateVersion, models.PROTECT, related_name="+", verbose_name="检查表版本")
-    task = models.ForeignKey(Task, models.PROTECT, null=True, related_name="inspections", verbose_name="任务")
-    creator = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="建立人")
+    version = models.ForeignKey(
+        TemplateVersion, models.PROTECT, related_name="+", verbose_name="检查表版本", db_index=False
+    )
+    task = models.ForeignKey(
+        Task, models.PROTECT, null=True, related_name="inspections", verbose_name="任务", db_index=False
+    )
+    creator = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="建立人", db_index=False)
     state = models.CharField("状态", max_length=10, choices=InspectionState.choices, default=InspectionState.DRAFT)
     participants = models.JSONField("检查人员", default=list)
     join_sha256 = models.CharField(max_length=64, blank=True)
@@ -127,7 +139,9 @@ class Inspection(OfSite):
     field_meta = models.JSONField(default=list)  # [[sources…], {group: {code: number of its source}}]
     flags = models.JSONField("提示", default=list)
     void_reason = models.CharField("作废原因", max_length=200, blank=True)
-    submitted_by = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+", verbose_name="提交人")
+    submitted_by = models.ForeignKey(
+        Person, models.PROTECT, null=True, related_name="+", verbose_name="提交人", db_index=False
+    )
     submitted_at = models.DateTimeField("提交时间", null=True)
     snapshot_sha256 = models.CharField("快照哈希", max_length=64, blank=True)
     snapshot_body_id = models.UUIDField(null=True)
@@ -144,6 +158,8 @@ class Inspection(OfSite):
         ]
         indexes = [
             models.Index(fields=["unit", "started_at"], name="inspection_of_unit"),
+            models.Index(fields=["site", "started_at"], name="inspection_of_site"),
+            models.Index(fields=["task"], name="inspection_of_task", condition=Q(task__isnull=False)),
             models.Index(fields=["started_at", "id"], name="inspection_by_start"),
         ]
 
@@ -235,6 +251,10 @@ class QuickHazard(OfSite):
 
     class Meta:
         verbose_name = verbose_name_plural = "随手拍"
+        indexes = [
+            models.Index(fields=["unit"], name="quick_hazard_of_unit"),
+            models.Index(fields=["site"], name="quick_hazard_of_site"),
+        ]
 
     def wire(self) -> bytes:
         return msgspec.json.encode(
@@ -312,15 +332,24 @@ class Finding(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     item = models.ForeignKey(
-        "inspections.RectificationItem", models.PROTECT, related_name="findings", verbose_name="整改项"
+        "inspections.RectificationItem",
+        models.PROTECT,
+        related_name="findings",
+        verbose_name="整改项",
+        db_index=False,
     )
     ordinal = models.IntegerField("序号")
     inspection = models.ForeignKey(Inspection, models.PROTECT, null=True, related_name="findings", verbose_name="检查")
     quick_hazard = models.ForeignKey(
-        QuickHazard, models.PROTECT, null=True, related_name="findings", verbose_name="随手拍"
+        QuickHazard, models.PROTECT, null=True, related_name="findings", verbose_name="随手拍", db_index=False
     )
     revisit = models.ForeignKey(
-        "inspections.Statement", models.PROTECT, null=True, related_name="findings", verbose_name="复查"
+        "inspections.Statement",
+        models.PROTECT,
+        null=True,
+        related_name="findings",
+        verbose_name="复查",
+        db_index=False,
     )
     item_code = models.CharField("检查项", max_length=12, blank=True)
     kind = models.CharField("类别", max_length=8, choices=FindingKind.choices)
@@ -329,7 +358,7 @@ class Finding(models.Model):
     place_key = models.CharField(max_length=80, blank=True)
     text = models.CharField("内容", max_length=500)
     fixed_on_spot = models.BooleanField("现场已整改", default=False)
-    found_by = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="发现人")
+    found_by = models.ForeignKey(Person, models.PROTECT, related_name="+", verbose_name="发现人", db_index=False)
     found_at = models.DateTimeField("发现时间")
     verdict = models.CharField("结果", max_length=20, default="moved")
 
@@ -351,4 +380,9 @@ class Finding(models.Model):
                 name="a_finding_comes_from_a_visit_a_quick_hazard_or_a_revisit",
                 condition=Q(inspection__isnull=False) | Q(quick_hazard__isnull=False) | Q(revisit__isnull=False),
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["quick_hazard"], name="finding_of_quick_hazard", condition=Q(quick_hazard__isnull=False)
+            )
         ]

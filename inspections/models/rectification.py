@@ -37,7 +37,7 @@ class RectificationItem(OfSite):
 
     collection = "rectifications"
 
-    number = models.CharField("编号", max_length=24, unique=True)
+    number = models.CharField("编号", max_length=24)
     item_code = models.CharField("检查项", max_length=12, blank=True)
     place = models.CharField("部位", max_length=80, blank=True)
     place_key = models.CharField(max_length=80, blank=True)
@@ -57,14 +57,19 @@ class RectificationItem(OfSite):
         "情况", default=dict
     )  # extended, suspended, listed, repeated, looked_back, fixed_on_spot …
     closed_at = models.DateTimeField("销号时间", null=True)
-    repeats = models.ForeignKey("self", models.PROTECT, null=True, related_name="repeated_by", verbose_name="重复于")
-    suggests = models.ForeignKey("self", models.PROTECT, null=True, related_name="+", verbose_name="可能同一处")
+    repeats = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="repeated_by", verbose_name="重复于", db_index=False
+    )
+    suggests = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="+", verbose_name="可能同一处", db_index=False
+    )
 
     objects = RectificationSet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "整改项"
         constraints = [
+            models.UniqueConstraint("number", name="an_item_has_its_number"),
             models.UniqueConstraint(
                 "site",
                 "item_code",
