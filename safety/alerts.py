@@ -425,7 +425,7 @@ def follow(work: Work) -> None:
         return
     standing = Delivery.objects.filter(subject_collection=Alert.collection, subject_id__in=ended | acknowledged)
     for row in standing.exclude(state=DeliveryState.OVER).select_for_update().order_by("id"):
-        delivery = work.documents.get((row.collection, row.id), row)
+        delivery = work.at_hand(row)
         if delivery.person_id == work.actor and delivery.receipt_at is None and row.subject_id in acknowledged:
             delivery.receipt_at, delivery.said_by, delivery.said_via = work.now, work.actor, work.source
             _move(work, delivery, DeliveryState.OPENED)

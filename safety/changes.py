@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -54,6 +55,15 @@ class BodyRef(Struct, frozen=True):
     hash: bytes
 
 
+class Spoken(Struct):
+    """A document that a unit said something of, and how it will stand on leaving."""
+
+    doc: Any
+    is_new: bool
+    last_place: int = 0  # of its newest change in this unit
+    is_gone: bool = False
+
+
 class Entry(Struct, kw_only=True):
     """One change to be logged."""
 
@@ -66,6 +76,7 @@ class Entry(Struct, kw_only=True):
     operation: UUID | None
     device: UUID | None
     chain_id: UUID | None
+    head: ChainHead | None  # of that chain
     place: int  # how many changes of this unit come before it: its number is the first one plus this
     n: int | None = None
     prev: bytes | None = None
@@ -83,14 +94,11 @@ class Work:
     heads: dict[UUID, ChainHead] = field(default_factory=dict)
     bodies: list[tuple] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    documents: dict[tuple[str, UUID], Said] = field(default_factory=dict)
-    fresh: set[tuple[str, UUID]] = field(default_factory=set)
-    gone: set[tuple[str, UUID]] = field(default_factory=set)
+    spoken: dict[tuple[str, UUID], Spoken] = field(default_factory=dict)
     inserts: dict[type[Model], dict[Any, Model]] = field(default_factory=lambda: defaultdict(dict))
     updates: dict[type[Model], dict[Any, Model]] = field(default_factory=lambda: defaultdict(dict))
     after: list[Callable[[int], Iterable[tuple[type[Model], list]]]] = field(default_factory=list)
     urgencies: list[alerts.Urgency] = field(default_factory=list)
-    moved_heads: set[UUID] = field(default_factory=set)
 
     def lock(self, organisations: Iterable[UUID]) -> None:
         """Locks the chain heads of organisations in order of id; call it once, before their documents are loaded."""
@@ -136,20 +144,12 @@ class Work:
 
         `urgency` has no default: whoever says a thing decides whether somebody must know at once.
         """
-        key = (doc.collection, doc.id)
         doc.rev += 1
-        if isinstance(doc, Model):
-            if doc._state.adding:
-                self.fresh.add(key)
-                self.insert(doc)
-            else:
-                self.update(doc)
-        if hasattr(doc, "readers"):
-            self.documents[key] = doc
-        if deleted:
-            self.gone.add(key)
+        spoken = self._spoken(doc)
+        spoken.last_place, spoken.is_gone = len(self.entries), spoken.is_gone or deleted
         chain_id = doc.chain_id if body is not None else None
-        if chain_id is not None and chain_id not in self.heads:
+        head = self.heads.get(chain_id)
+        if chain_id is not None and head is None:
             raise RuntimeError(f"{kind}: the chain of {chain_id} is not locked")
         entry = Entry(
             doc=doc,
@@ -161,6 +161,7 @@ class Work:
             operation=operation,
             device=device or self.device,
             chain_id=chain_id,
+            head=head,
             place=len(self.entries),
         )
         self.entries.append(entry)
@@ -168,9 +169,26 @@ class Work:
             self.urgencies.append(urgency)
         return entry
 
+    def _spoken(self, doc: Said) -> Spoken:
+        """The document among those said; the first time its row, if it has one, joins those that are written."""
+        key = (doc.collection, doc.id)
+        spoken = self.spoken.get(key)
+        if spoken is None or spoken.doc is not doc:
+            is_row = isinstance(doc, Model)
+            spoken = self.spoken[key] = Spoken(doc, is_new=is_row and doc._state.adding)
+            if is_row:
+                self.insert(doc) if spoken.is_new else self.update(doc)
+        return spoken
+
+    def at_hand(self, row: Said) -> Said:
+        """The row as this unit has changed it, or as it was read."""
+        spoken = self.spoken.get((row.collection, row.id))
+        return row if spoken is None else spoken.doc
+
     def has_made(self, doc: Said) -> bool:
         """Whether the document is this unit's own, not written yet."""
-        return (doc.collection, doc.id) in self.fresh
+        spoken = self.spoken.get((doc.collection, doc.id))
+        return spoken is not None and spoken.is_new
 
     def also(self, make_rows: Callable[[int], Iterable[tuple[type[Model], list]]]) -> None:
         """Rows that need the numbers: called with the first number after the bump, gives (model, new rows)."""
@@ -248,21 +266,24 @@ def _leave(work: Work) -> None:
         rows.insert(model, list(work.inserts[model].values()))
     for model, changed in work.updates.items():
         rows.upsert(model, list(changed.values()))
-    if work.moved_heads:
-        rows.upsert(ChainHead, [work.heads[each] for each in sorted(work.moved_heads)])
+    moved = {id(entry.head): entry.head for entry in work.entries if entry.head is not None}
+    rows.upsert(ChainHead, sorted(moved.values(), key=attrgetter("organisation_id")))
     if not work.entries:
         for make_rows in work.after:
             _insert_all(make_rows(0))
         return
-    last = {(entry.collection, entry.doc_id): entry.place for entry in work.entries}
-    rendered = {key: (doc.wire(), doc.readers()) for key, doc in work.documents.items()}
+    rendered = [
+        (spoken, spoken.doc.wire(), spoken.doc.readers())
+        for spoken in work.spoken.values()
+        if hasattr(spoken.doc, "readers")
+    ]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             # deferred foreign keys are checked now: at commit they would lock parents while we hold the clock
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     first = _bump(len(work.entries))
     rows.insert(Change, [_change_row(work, entry, first + entry.place) for entry in work.entries])
-    _write_index(work, rendered, standing, {key: first + place for key, place in last.items()})
+    _write_index(rendered, standing, first)
     for make_rows in work.after:
         _insert_all(make_rows(first))
     transaction.on_commit(ring.ring)
@@ -275,9 +296,9 @@ def _insert_all(batches: Iterable[tuple[type[Model], list]]) -> None:
 
 def _link_chains(work: Work) -> None:
     for entry in work.entries:
-        if entry.chain_id is None:
+        head = entry.head
+        if head is None:
             continue
-        head = work.heads[entry.chain_id]
         entry.prev, entry.n = bytes(head.hash), head.n + 1
         entry.hash = chain_hash(
             prev=entry.prev,
@@ -293,7 +314,6 @@ def _link_chains(work: Work) -> None:
             body_hash=entry.body.hash,
         )
         head.n, head.hash = entry.n, entry.hash
-        work.moved_heads.add(entry.chain_id)
 
 
 def chain_hash(
@@ -323,8 +343,8 @@ def _utc(moment: datetime) -> str:
 def _standing_index(work: Work) -> dict[tuple[str, UUID], list[tuple]]:
     """Index rows of the documents that existed before: (audience, key, created_seq) by (collection, id)."""
     wanted = defaultdict(list)
-    for collection, doc_id in work.documents:
-        if (collection, doc_id) not in work.fresh:
+    for (collection, doc_id), spoken in work.spoken.items():
+        if not spoken.is_new:
             wanted[collection].append(doc_id)
     standing = defaultdict(list)
     for collection, ids in wanted.items():
@@ -361,11 +381,11 @@ def _change_row(work: Work, entry: Entry, seq: int) -> tuple:
     )
 
 
-def _write_index(work: Work, rendered: dict, standing: dict, seqs: dict) -> None:
+def _write_index(rendered: list[tuple[Spoken, bytes, Set]], standing: dict, first: int) -> None:
     new, over, exits = [], [], []
-    for key, (wire, readers) in rendered.items():
-        collection, doc_id = key
-        seq, rows_before = seqs[key], standing.get(key, [])
+    for spoken, wire, readers in rendered:
+        collection, doc_id, seq = spoken.doc.collection, spoken.doc.id, first + spoken.last_place
+        rows_before = () if spoken.is_new else standing.get((collection, doc_id), ())
         created_seq = min((row[2] for row in rows_before), default=seq)
         before = {row[:2] for row in rows_before}
         for audience, reader in sorted(readers, key=str) if len(readers) > 1 else readers:
@@ -376,8 +396,8 @@ def _write_index(work: Work, rendered: dict, standing: dict, seqs: dict) -> None
                 reader,
                 seq,
                 created_seq,
-                work.documents[key].rev,
-                key in work.gone,
+                spoken.doc.rev,
+                spoken.is_gone,
                 SCHEMA,
                 wire,
             )
