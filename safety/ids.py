@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from uuid_utils.compat import uuid7
+from uuid_utils.compat import uuid5, uuid7
 
 REF = UUID(int=0)  # the reader key of what everybody may read
 SEEDS = UUID("6f2d5b0a-53a1-5c0e-9a57-1c9d3f0b7e21")  # namespace of what seeds and rules name by a code

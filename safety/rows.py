@@ -18,6 +18,7 @@ import msgspec
 from django.db import connection
 from django.db.models import Field, Model
 from django.db.models.base import ModelState
+from psycopg import Cursor as PostgresCursor
 from psycopg.types.json import Jsonb
 
 from safety.ids import parsed
@@ -55,20 +56,32 @@ class Plan:
         self.columns = {field.attname: field.column for field in fields}
         self.quoted = _quoted(self.columns.values())
         self.insertion = f'INSERT INTO "{self.table}" ({self.quoted})'
-        self.types = [POSTGRES_TYPES[_kind(field)] for field in fields]
+        self.types_of = {field.attname: POSTGRES_TYPES[_kind(field)] for field in fields}
+        self.types = [*self.types_of.values()]
         self.writers = {field.attname: _writer(field, vendor) for field in fields}
         self.column_writers = {field.attname: _column_writer(field, vendor) for field in fields}
         self.readers = {field.attname: _reader(field, vendor) for field in fields}
         self.key = [field.column for field in model._meta.pk_fields]
         self._of_instance = _taking(self.attributes)
         self._writers = _placed(self.column_writers[name] for name in self.attributes)
+        # COPY in binary takes the bytes of these as they are; the driver makes them in Python, value by value
+        self.copied_types = ["bytea" if kind in COPIED else kind for kind in self.types]
+        self._copiers = [(place, COPIED[kind]) for place, kind in enumerate(self.types) if kind in COPIED]
+        self._copiers += [(place, convert) for place, convert in self._writers if self.types[place] not in COPIED]
 
     def values(self, rows: Iterable[Model | tuple]) -> list[tuple]:
         """The rows' values in column order, as the driver takes them. A tuple must already be in column order."""
+        return self._converted(rows, self._writers)
+
+    def copied(self, rows: Iterable[Model | tuple]) -> list[tuple]:
+        """The same for COPY, of the types `copied_types`."""
+        return self._converted(rows, self._copiers)
+
+    def _converted(self, rows: Iterable[Model | tuple], converters: list[tuple[int, Convert]]) -> list[tuple]:
         take = self._of_instance
         # turned on its side: one converter a column, not one a value
         columns = [*zip(*[row if isinstance(row, tuple) else take(row.__dict__) for row in rows], strict=True)]
-        for place, convert in self._writers:
+        for place, convert in converters:
             columns[place] = convert(columns[place])
         return [*zip(*columns, strict=True)]
 
@@ -156,6 +169,18 @@ def _hexes(column: Sequence) -> list:
     return [value if value is None else HEXES[value.int] for value in column]
 
 
+def _uuid_bytes(column: Sequence) -> list:
+    return [value if value is None else value.int.to_bytes(16) for value in column]
+
+
+def _jsonb_bytes(column: Sequence) -> list:
+    encode = msgspec.json.encode
+    return [value if value is None else b"\x01" + encode(value) for value in column]  # 1: the version of that format
+
+
+COPIED = {"uuid": _uuid_bytes, "jsonb": _jsonb_bytes}
+
+
 def _moment(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC)
 
@@ -206,10 +231,7 @@ def pick_at(model: type[Model], *names: str, at: tuple[str, ...], keys: Collecti
     if not keys:
         return []
     select = _select_at(model, connection.vendor, names, at)
-    with connection.cursor() as cursor:
-        cursor.execute(select.sql, select.bound(keys))
-        found = cursor.fetchall()
-    return [select.converted(values) for values in found]
+    return [select.converted(values) for values in fetch(select.sql, select.bound(keys))]
 
 
 def _read(model: type[Model], names: Sequence[str], conditions: dict[str, Any], lock: bool) -> list[tuple]:
@@ -217,10 +239,26 @@ def _read(model: type[Model], names: Sequence[str], conditions: dict[str, Any], 
     select = _select(model, connection.vendor, tuple(names), shape, lock)
     if any(many and not conditions[name] for name, many, _ in shape):
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(select.sql, [bind(conditions[name]) for name, bind in select.binders])
-        found = cursor.fetchall()
+    found = fetch(select.sql, [bind(conditions[name]) for name, bind in select.binders])
     return [select.converted(values) for values in found] if select.readers else found
+
+
+def fetch(sql: str, parameters: Any, *, binary: bool = False) -> list[tuple]:
+    """What a SELECT finds, asked of the driver itself, with its own placeholders (`%s`; `?` on SQLite).
+
+    Django's cursor would look through the text for them, and on PostgreSQL write every value into it, so that no plan
+    could be kept, and turn bytes into twice as many digits and back; `binary` has its answer without that.
+    """
+
+    def run(sql: str, parameters: Any, many: bool, context: dict) -> list[tuple]:
+        if connection.vendor == "postgresql":
+            with PostgresCursor(connection.connection) as cursor:
+                return cursor.execute(sql, parameters, binary=binary).fetchall()
+        return connection.connection.execute(sql, parameters).fetchall()
+
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return _past_wrappers(run, sql, parameters)
 
 
 def _is_many(value: Any) -> bool:
@@ -252,7 +290,7 @@ class Select(Reader):
         self.sql += f" WHERE {' AND '.join(where)}" if where else ""
         if lock and vendor == "postgresql":
             self.sql += f" ORDER BY {_quoted(plan.key)} FOR NO KEY UPDATE"
-        self.binders = [(name, _binder(plan.writers[name], many, vendor)) for name, many, empty in shape if not empty]
+        self.binders = [(name, _binder(plan, name, many, vendor)) for name, many, empty in shape if not empty]
 
 
 class SelectAt(Reader):
@@ -264,11 +302,10 @@ class SelectAt(Reader):
         self.vendor, self.writers = vendor, [plan.writers[name] or str for name in at]
         columns = [plan.columns[name] for name in at]
         if vendor == "postgresql":
-            types = dict(zip(plan.attributes, plan.types, strict=True))
-            told = ", ".join(f"%s::{types[name]}[]" for name in at)
+            told = ", ".join(f"%s::{plan.types_of[name]}[]" for name in at)
             keys, parts = f"unnest({told}) AS k({_quoted(columns)})", [f'k."{column}"' for column in columns]
         else:
-            keys, parts = "json_each(%s) AS k", [f"json_extract(k.value, '$[{n}]')" for n in range(len(at))]
+            keys, parts = "json_each(?) AS k", [f"json_extract(k.value, '$[{n}]')" for n in range(len(at))]
         met = " AND ".join(f't."{column}" = {part}' for column, part in zip(columns, parts, strict=True))
         wanted = ", ".join(f't."{plan.columns[name]}"' for name in names)
         self.sql = f'SELECT {wanted} FROM {keys} CROSS JOIN "{plan.table}" AS t WHERE {met}'
@@ -294,15 +331,19 @@ def _condition(column: str, many: bool, empty: bool, vendor: str) -> str:
     if empty:
         return f'"{column}" IS NULL'
     if not many:
-        return f'"{column}" = %s'
+        return f'"{column}" = %s' if vendor == "postgresql" else f'"{column}" = ?'
     # one parameter whatever the number of values: the text stays the same, and its plan with it
-    return f'"{column}" = ANY(%s)' if vendor == "postgresql" else f'"{column}" IN (SELECT value FROM json_each(%s))'
+    return f'"{column}" = ANY(%s)' if vendor == "postgresql" else f'"{column}" IN (SELECT value FROM json_each(?))'
 
 
-def _binder(convert: Convert | None, many: bool, vendor: str) -> Convert:
+def _binder(plan: Plan, name: str, many: bool, vendor: str) -> Convert:
+    convert, kind = plan.writers[name], plan.types_of[name]
     one = convert or (lambda value: value)
     if not many:
         return one
+    if vendor == "postgresql" and kind == "uuid":
+        # an array as PostgreSQL writes it: the driver would take as long for each value as for all of these
+        return lambda values: "{" + ",".join([HEXES[value.int] for value in values]) + "}"
     if vendor == "postgresql":
         return lambda values: [one(value) for value in values]
     return lambda values: _json_text([one(value) for value in values])
@@ -356,12 +397,11 @@ def insert(model: type[Model], rows: Collection[Model | tuple]) -> None:
     if not rows:
         return
     plan = plan_for(model, connection.vendor)
-    values = plan.values(rows)
     with connection.wrap_database_errors, connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            _copy(cursor, plan, values)
+            _copy(cursor, plan, plan.copied(rows))
         else:
-            _in_chunks(cursor, plan, values, tail="")
+            _in_chunks(cursor, plan, plan.values(rows), tail="")
     _mark_stored(rows)
 
 
@@ -384,21 +424,23 @@ def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozens
 
 
 def _copy(cursor, plan: Plan, values: list[tuple]) -> None:
-    def run(sql: str, params: Any, many: bool, context: dict) -> None:
+    def run(sql: str, parameters: None, many: bool, context: dict) -> None:
         with cursor.copy(sql) as copy:
-            copy.set_types(plan.types)  # COPY checks the length of varchar itself, but its types are those of the wire
+            copy.set_types(
+                plan.copied_types
+            )  # COPY checks the length of varchar itself, but its types are those of the wire
             for row in values:
                 copy.write_row(row)
 
-    _past_wrappers(cursor, run, f'COPY "{plan.table}" ({plan.quoted}) FROM STDIN (FORMAT BINARY)')
+    _past_wrappers(run, f'COPY "{plan.table}" ({plan.quoted}) FROM STDIN (FORMAT BINARY)')
 
 
-def _past_wrappers(cursor, run: Callable, head: str) -> None:
+def _past_wrappers(run: Callable, sql: str, parameters: Any = None) -> Any:
     """Django shows its execute wrappers (the guard, counters of tests) only what goes through its own cursor: what goes
-    straight to the driver is shown to them here, by its head."""
-    for wrapper in cursor.db.execute_wrappers:
+    straight to the driver is shown to them here; many rows by the head of their statement."""
+    for wrapper in connection.execute_wrappers:
         run = partial(wrapper, run)
-    run(head, None, False, {"connection": cursor.db, "cursor": cursor})
+    return run(sql, parameters, False, {"connection": connection})
 
 
 def _from_arrays(cursor, plan: Plan, values: list[tuple], tail: str) -> None:
@@ -421,13 +463,13 @@ def _from_arrays(cursor, plan: Plan, values: list[tuple], tail: str) -> None:
 
 
 def _in_chunks(cursor, plan: Plan, values: list[tuple], *, tail: str) -> None:
-    def run(head: str, params: Any, many: bool, context: dict) -> None:
+    def run(head: str, parameters: None, many: bool, context: dict) -> None:
         # Django's cursor would look through the text for its own placeholders: 20 kB of question marks a chunk
         Cursor.execute(cursor.cursor, _many_rows(plan, len(chunk)) + tail, list(chain.from_iterable(chunk)))
 
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]
-        _past_wrappers(cursor, run, plan.insertion)
+        _past_wrappers(run, plan.insertion)
 
 
 @lru_cache(maxsize=1024)

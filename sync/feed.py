@@ -12,15 +12,14 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from psycopg import Cursor
 
+from safety.rows import fetch
 from safety.scopes import Pair
 
 FEWEST, MOST = 16, 1024  # rows a pair that the first step asks for at least, and any at most
@@ -191,7 +190,7 @@ def _rows_at(places: list) -> list[Moved]:
     if not places:
         return []
     if _is_postgres():
-        return sorted(map(Moved._make, _ask_in_binary(POSTGRES_ROWS, {"places": _array(places)})), key=by_number)
+        return sorted(map(Moved._make, fetch(POSTGRES_ROWS, {"places": _array(places)}, binary=True)), key=by_number)
     found = _ask(SQLITE_ROWS, {"places": json.dumps(places)})
     return sorted([Moved(row[0], row[1], _hyphened(row[2]), *row[3:]) for row in found], key=by_number)
 
@@ -335,22 +334,6 @@ def _array(parts: Sequence[str]) -> str:
 def _ask(sql: str, parameters: dict) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
-
-
-def _ask_in_binary(sql: str, parameters: dict) -> list[tuple]:
-    """PostgreSQL's answer without turning bytes into twice as many digits and back, which Django's own cursor cannot.
-
-    Django shows its execute wrappers (the guard, counters of tests) only that one: they are shown this here.
-    """
-
-    def run(sql: str, parameters: dict, many: bool, context: dict) -> None:
-        context["cursor"].execute(sql, parameters, binary=True)
-
-    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        for wrapper in connection.execute_wrappers:
-            run = partial(wrapper, run)
-        run(sql, parameters, False, {"connection": connection, "cursor": cursor})
         return cursor.fetchall()
 
 

@@ -5,8 +5,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -33,6 +31,7 @@ from safety.guard import lifted
 from safety.ids import new_id
 from safety.models import Index
 from tests.makers import make_checklist, make_person, make_school, make_site, make_task
+from tests.statements import statements
 from tests.sync.phone import Phone
 
 pytestmark = pytest.mark.django_db
@@ -312,9 +311,7 @@ def test_list_costs_the_same_number_of_statements_for_many_rows_as_for_few(town)
     def counts():
         found = {}
         for address in addresses:
-            with CaptureQueriesContext(
-                connection,
-            ) as asked:
+            with statements() as asked:
                 assert client.get(f"{API}/{address}?limit=200").status_code == 200
             found[address] = len(asked)
         return found

@@ -11,6 +11,7 @@ from safety.access import sight_of
 from safety.models import Change, Clock, Organisation, Post, Role, ScopeServed, ScopeSet
 from safety.scopes import PastSights, pairs_of, past_sight, scope_hash, scope_of, serve_scope, tell_scope
 from tests.makers import make_district, make_person, make_school
+from tests.statements import statements
 from tests.sync.papers import move_school
 
 pytestmark = pytest.mark.django_db
@@ -175,11 +176,11 @@ def test_past_sight_gives_no_role_when_the_post_had_ended_by_then(school):
     assert past_sight(person.id, NOON).roles_at([school.id]) == {"inspector"}
 
 
-def test_past_sights_are_loaded_once_when_a_batch_asks_for_many_moments(inspector, django_assert_max_num_queries):
+def test_past_sights_are_loaded_once_when_a_batch_asks_for_many_moments(inspector):
     for day in range(3):
         serve_scope(inspector.id, now=NOON + timedelta(days=day))
     sights = PastSights(inspector.id)
-    with django_assert_max_num_queries(1 + 3 * 4):
+    with statements(at_most=1 + 3 * 4):
         found = [sights(NOON + timedelta(days=day, minutes=minute)) for day in range(3) for minute in range(20)]
     assert len(found) == 60 and all(found)
 

@@ -15,6 +15,7 @@ from sync.contacts import Heard, note_contact
 from sync.models import SetAside, Verdict, Waiting
 from sync.words import said
 from tests.makers import make_checklist, make_task, make_token
+from tests.statements import statements
 from tests.sync.phone import Phone
 from tests.sync.test_push import photo, start, tell
 
@@ -192,7 +193,7 @@ def test_phone_that_calls_and_never_tells_what_lies_on_it_is_not_taken_for_empty
     assert told["contact_at"] is not None
 
 
-def test_backlog_takes_the_same_number_of_statements_for_many_phones(town, django_assert_max_num_queries):
+def test_backlog_takes_the_same_number_of_statements_for_many_phones(town):
     for n in range(8):
         phone = Phone(town.inspector)
         calls(phone, ops=n + 1, hours=n + 1)
@@ -200,7 +201,7 @@ def test_backlog_takes_the_same_number_of_statements_for_many_phones(town, djang
         phone.send()
     client = says(town.safety)
     client.get("/api/v1/sync/backlog")
-    with django_assert_max_num_queries(22):
+    with statements(at_most=22):
         assert len(client.get("/api/v1/sync/backlog").json()["waiting"]) == 8
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from sync.contacts import Heard, hear, note_contact
 from sync.models import Contact
 from tests.makers import make_district, make_person, make_school
+from tests.statements import statements
 from tests.sync.mirror import Mirror
 
 NOW = datetime(2026, 3, 1, 8, 15, tzinfo=UTC)
@@ -71,16 +72,16 @@ def test_pull_keeps_the_contact_and_how_far_the_phone_has_stored(mirror):
 
 
 @pytest.mark.django_db
-def test_contact_is_written_when_something_changed_or_a_minute_has_passed(mirror, django_assert_num_queries):
+def test_contact_is_written_when_something_changed_or_a_minute_has_passed(mirror):
     device, heard, now = mirror.device.id, Heard(1, 2, None, 40, "1.0"), timezone.now()
     note_contact(device, heard, now=now)
     for same in (heard, Heard(), Heard(1, 2, None, 3000, "1.0")):
-        with django_assert_num_queries(1):
+        with statements(exactly=1):
             note_contact(device, same, now=now + timedelta(seconds=30))
     for news in (Heard(2, 2, None), Heard(skew_ms=60_000), Heard(app_version="1.1")):
-        with django_assert_num_queries(2):
+        with statements(exactly=2):
             note_contact(device, news, now=now + timedelta(seconds=30))
-    with django_assert_num_queries(2):
+    with statements(exactly=2):
         note_contact(device, Heard(), now=now + timedelta(seconds=91), pulled_seq=7)
     contact = Contact.objects.get(device_id=device)
     assert (contact.outbox_ops, contact.skew_ms, contact.app_version, contact.pulled_seq) == (2, 60_000, "1.1", 7)

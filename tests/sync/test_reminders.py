@@ -13,6 +13,7 @@ from sync.contacts import Heard, note_contact
 from sync.models import Contact
 from sync.reminders import mark_arrived, remind_unsent
 from tests.makers import make_person
+from tests.statements import statements
 from tests.sync.mirror import Mirror
 from tests.sync.phone import Phone
 from tests.sync.test_push import tell
@@ -109,8 +110,8 @@ def test_administrator_with_an_old_phone_is_told_once_and_as_its_owner(town):
     assert owed()["管理员"].sentence.startswith("您的手机")
 
 
-def test_nothing_to_tell_costs_two_statements(town, django_assert_max_num_queries):
-    with django_assert_max_num_queries(2):
+def test_nothing_to_tell_costs_two_statements(town):
+    with statements(at_most=2):
         remind_unsent(timezone.now())
 
 

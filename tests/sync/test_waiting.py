@@ -4,8 +4,6 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from inspections.models import Inspection, Photo, QuickHazard
@@ -17,6 +15,7 @@ from sync.jobs import drain_deferred, take_up_unanswered
 from sync.models import Operation, Review, Verdict, Waiting, Why
 from sync.waiting import FAULTS
 from tests.makers import make_shift, raise_alert
+from tests.statements import statements
 from tests.sync.phone import Phone
 from tests.sync.test_push import photo, start, tell
 
@@ -220,9 +219,7 @@ def test_join_with_a_wrong_secret_is_asked_ever_more_rarely(town):
         drain_deferred(now + timedelta(minutes=minute))
         heard += Waiting.objects.get().attempts - before
     assert 24 <= heard <= 32
-    with CaptureQueriesContext(
-        connection,
-    ) as asked:
+    with statements() as asked:
         drain_deferred(now + timedelta(days=1))
     assert len(asked) <= 2
     assert drain_deferred(now + timedelta(days=5, hours=2)) == 1
