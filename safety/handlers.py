@@ -1,11 +1,12 @@
-"""Problems as HTTP answers: DRF's exception handler, and Django's own pages for 404 and 500."""
+"""Problems as HTTP answers: DRF's exception handler, and what Django calls for 404 and 500."""
 
 import json
 import logging
 from collections.abc import Iterator
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.views import exception_handler
 
@@ -89,11 +90,15 @@ def _errors_in(detail, field: str = "") -> Iterator[dict]:
         yield {"field": field, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
 
 
-def page_not_found(request, exception=None) -> HttpResponse:
-    """Django's handler404: what is unknown under /api/ answers in the agreed shape as well."""
-    return problem_response(NotFound())
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404: a problem under /api/, elsewhere a page; neither tells the unknown from the unseen."""
+    return problem_response(NotFound()) if _is_api(request) else defaults.page_not_found(request, exception)
 
 
-def server_error(request) -> HttpResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500."""
-    return problem_response(ServerError())
+    return problem_response(ServerError()) if _is_api(request) else defaults.server_error(request)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")

@@ -228,7 +228,7 @@ def test_me_tells_a_person_without_posts_nothing(clock):
 def test_desk_signs_in_on_a_page_in_chinese_and_out_again(town):
     client = Client()
     page = client.get("/login/").content.decode()
-    assert "值班台与管理后台登录" in page and 'lang="zh-Hans"' in page
+    assert "值班台与管理后台登录" in page and 'lang="zh-CN"' in page
     answered = client.post("/login/", {"username": town.officer.username, "password": PASSWORD})
     assert (answered.status_code, answered["Location"]) == (302, "/")
     assert client.get("/api/v1/auth/me").json()["person"]["name"] == "值班员"
