@@ -231,12 +231,17 @@ class FindingAdmin(EvidenceAdmin):
 
 @admin.register(RectificationItem)
 class RectificationAdmin(EvidenceAdmin):
-    exclude = ["place_key", "next_ordinal"]
+    exclude = ["place_key", "bases", "facts", "last_ordinal", "next_ordinal"]
+    readonly_fields = ["bases_of"]
     list_display = ["number", "unit", "site", "place", "text", "kind", "grade", "state", "due_on"]
     list_filter = ["state", "kind", "grade", OF_UNIT]
     list_select_related = ["unit", "site"]
     search_fields = ["number", "text", "unit__name"]
     ordering = ["-found_on"]
+
+    @admin.display(description="依据")
+    def bases_of(self, obj: RectificationItem) -> str:
+        return "；".join(basis["line"] for basis in obj.bases) or "无"
 
 
 @admin.register(Statement)

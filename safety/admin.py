@@ -17,6 +17,7 @@ from django.utils.html import format_html, format_html_join
 from safety.access import SHANGHAI, today
 from safety.changes import Work
 from safety.devices import COLLECTION as PHONES
+from safety.log_words import collection_words, kind_words
 from safety.models import (
     BUREAU_SIDE,
     UNIT_SIDE,
@@ -483,12 +484,23 @@ class DeviceAdmin(EvidenceAdmin):
         return rows.filter(Exists(held))
 
 
+class OfCollection(admin.SimpleListFilter):
+    title, parameter_name = "材料", "collection"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        names = Change.objects.order_by().values_list("collection", flat=True).distinct()
+        return sorted((name, collection_words(name)) for name in names)
+
+    def queryset(self, request: HttpRequest, rows: QuerySet) -> QuerySet:
+        return rows.filter(collection=self.value()) if self.value() else rows
+
+
 @admin.register(Change)
 class ChangeAdmin(EvidenceAdmin):
     """The log of what the administrator covers; what was said lies in bodies, which nobody opens here."""
 
-    list_display = ["seq", "received_at", "kind", "collection", "doc_id", "actor", "chain", "n"]
-    list_filter = ["collection"]
+    list_display = ["seq", "received_at", "about", "what", "actor", "chain", "n", "doc_id"]
+    list_filter = [OfCollection]
     search_fields = ["kind", "=doc_id"]
     ordering = ["-seq"]
     fields = [
@@ -518,6 +530,14 @@ class ChangeAdmin(EvidenceAdmin):
             actor_name=Person.objects.filter(pk=OuterRef("actor_id")).values("name")[:1],
             chain_name=Organisation.objects.filter(pk=OuterRef("chain_id")).values("name")[:1],
         )
+
+    @admin.display(description="材料", ordering="collection")
+    def about(self, obj: Change) -> str:
+        return collection_words(obj.collection)
+
+    @admin.display(description="做了什么", ordering="kind")
+    def what(self, obj: Change) -> str:
+        return kind_words(obj.kind)
 
     @admin.display(description="操作人")
     def actor(self, obj: Change) -> str:

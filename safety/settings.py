@@ -191,6 +191,7 @@ QUEUES = {  # what waits to be done, by the words under which the page at / show
     "待存入远端的照片": "inspections.carrying.blobs_waiting",
     "等候前文的手机操作": "sync.jobs.operations_waiting",
 }
+COLLECTION_WORDS = "sync.words.COLLECTIONS"  # what the collections are called in Chinese
 BESIDE_DJANGO = {  # addresses whose bodies are read as they arrive, each with its ASGI application
     "/api/v1/files": "sync.tus.application",
 }

@@ -25,6 +25,9 @@ class Operation(models.Model):
         verbose_name = verbose_name_plural = "终端操作"
         indexes = [models.Index(fields=["device_id", "received_at"], name="operation_of_device")]
 
+    def __str__(self) -> str:
+        return f"操作 {str(self.op_id)[:13]}…"
+
 
 class Verdict(models.Model):
     """The final answer to an operation; written once, in the unit that had the effect."""
@@ -39,6 +42,9 @@ class Verdict(models.Model):
     class Meta:
         verbose_name = verbose_name_plural = "回执"
         indexes = [models.Index(fields=["at"], name="verdict_refused", condition=Q(status="rejected"))]
+
+    def __str__(self) -> str:
+        return f"操作 {str(self.op_id)[:13]}… 的回执"
 
 
 class Waiting(models.Model):

@@ -32,6 +32,15 @@ COLLECTIONS = {
     "sites": "场所",
     "tasks": "任务",
     "templates": "检查表",
+    "checklists": "检查表",
+    "devices": "手机",
+    "deliveries": "待发通知",
+    "findings": "发现",
+    "operations": "手机操作",
+    "organisations": "单位",
+    "people": "人员",
+    "shifts": "值班班次",
+    "sync_results": "回执",
 }
 ACTIONS = {
     "create": "新建",

@@ -226,7 +226,7 @@ class TemplateVersion(Document):
         ]
 
     def __str__(self) -> str:
-        return f"{self.template_id} v{self.version}"
+        return f"{self.template} 第 {self.version} 版"
 
     @property
     def chain_id(self) -> uuid.UUID:

@@ -26,7 +26,7 @@ from safety.models import (
     Site,
     SiteKind,
 )
-from safety.unit_admin import EvidenceAdmin, SightedAdmin, UnitAdmin
+from safety.unit_admin import EvidenceAdmin, Noted, SightedAdmin, UnitAdmin
 from tests.inspections.test_reading import item_of, say, visit
 from tests.makers import PASSWORD, make_organisation, make_person, make_school, make_shift
 from tests.safety.test_reading import raise_alert
@@ -463,3 +463,31 @@ def test_restricted_visit_is_not_shown_to_an_administrator(town):
     client = desk(town.administrator)
     assert str(seen.pk) not in client.get(address(type(seen), "changelist")).content.decode()
     assert client.get(address(type(seen), "change", seen.pk)).status_code == 302
+
+
+def test_history_of_an_object_is_told_from_the_log_in_words(office):
+    saved(save(office.client, address(Site, "change", office.town.canteen.pk), name="新食堂"))
+    page = office.client.get(address(Site, "history", office.town.canteen.pk)).content.decode()
+    assert page.index("修改") < page.index("新建") and office.town.administrator.name in page
+
+
+def test_history_leaves_out_what_another_unit_said_of_the_same_id(office):
+    with unit(actor=None, source="test") as work:
+        work.lock({office.town.elsewhere.pk})
+        noted = Noted("shifts", office.town.canteen.pk, office.town.elsewhere.pk)
+        work.say(noted, "shift.dropped", body=None, urgency=None)
+    page = office.client.get(address(Site, "history", office.town.canteen.pk)).content.decode()
+    assert "新建" in page and "撤下" not in page
+
+
+def test_log_is_listed_in_words_and_found_by_what_it_is_about(office):
+    listed = address(Change, "changelist")
+    page = office.client.get(listed).content.decode()
+    assert "organisation.created" not in page and "新建" in page
+    assert office.client.get(listed, {"collection": "sites"}).content.decode().count(str(office.town.canteen.pk)) == 1
+    assert str(office.town.canteen.pk) not in office.client.get(listed, {"collection": "people"}).content.decode()
+
+
+def test_person_without_the_post_is_told_why_the_admin_stays_closed(town):
+    page = desk(town.officer).get("/admin/login/?next=/admin/").content.decode()
+    assert "没有系统管理员任职" in page and "回到首页" in page
