@@ -2,6 +2,8 @@
 
 from rest_framework import serializers
 
+from safety.serializers import NamedShape
+
 
 class LoginInput(serializers.Serializer):
     username = serializers.CharField(max_length=40)
@@ -11,20 +13,13 @@ class LoginInput(serializers.Serializer):
     cookie = serializers.BooleanField(default=False, help_text="令牌放进浏览器脚本读不到的 cookie,不在答复里")
 
 
-class DeviceBrief(serializers.Serializer):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-
-
-class PersonBrief(serializers.Serializer):
-    id = serializers.UUIDField()
+class PersonBrief(NamedShape):
     username = serializers.CharField()
-    name = serializers.CharField()
 
 
 class LoginAnswer(serializers.Serializer):
     token = serializers.CharField(allow_null=True, help_text="只答复这一次;要了 cookie 时为 null")
-    device = DeviceBrief()
+    device = NamedShape()
     person = PersonBrief()
 
 
@@ -53,6 +48,6 @@ class Rights(serializers.Serializer):
 
 class Me(serializers.Serializer):
     person = PersonBrief()
-    device = DeviceBrief(allow_null=True)
+    device = NamedShape(allow_null=True)
     posts = PostRow(many=True)
     rights = Rights()

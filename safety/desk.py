@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from safety.models import Acknowledgement, Alert, Channel, Delivery, DeliveryState, Organisation, Person, Site
+from safety.models import Acknowledgement, Alert, Channel, Delivery, DeliveryState, Site
+from safety.named import named
 
 UNSEEN = (DeliveryState.PENDING, DeliveryState.SENT)
 
@@ -46,7 +47,7 @@ def _row(alert: Alert, deliveries: list[Delivery]) -> Row:
         "severity": alert.severity,
         "state": alert.state,
         "sentence": alert.sentence,
-        "school": _named(alert.organisation),
+        "school": named(alert.organisation),
         "site": _site(alert.site),
         "node_id": alert.node_id,
         "occurrences": alert.occurrences,
@@ -68,22 +69,18 @@ def _row(alert: Alert, deliveries: list[Delivery]) -> Row:
     return Row(alert, msgspec.json.encode(shown), unseen)
 
 
-def _named(thing: Organisation | Person) -> dict:
-    return {"id": thing.id, "name": thing.name}
-
-
 def _site(site: Site | None) -> dict | None:
     return site and {"id": site.id, "name": site.name, "kind": site.kind}
 
 
 def _acknowledged(said: Acknowledgement) -> dict:
-    return {"person": _named(said.person), "said_at": said.said_at, "received_at": said.received_at}
+    return {"person": named(said.person), "said_at": said.said_at, "received_at": said.received_at}
 
 
 def _delivery(delivery: Delivery) -> dict:
     return {
         "id": delivery.id,
-        "person": _named(delivery.person),
+        "person": named(delivery.person),
         "channel": delivery.channel,
         "reason": delivery.reason,
         "state": delivery.state,

@@ -2,20 +2,17 @@
 
 from rest_framework import serializers
 
-
-class NamedPerson(serializers.Serializer):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
+from safety.serializers import NamedShape
 
 
 class DeviceRow(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
-    person = NamedPerson()
+    person = NamedShape()
     registered_at = serializers.DateTimeField()
     last_used_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
-    revoked_by = NamedPerson(allow_null=True)
+    revoked_by = NamedShape(allow_null=True)
     lost_at = serializers.DateTimeField(allow_null=True, help_text="挂失时间")
     wipe_ordered_at = serializers.DateTimeField(allow_null=True, help_text="何时下令清除;手机下次联络时得知")
     rescue_until = serializers.DateTimeField(allow_null=True, help_text="在此之前,清除前还可以补传")

@@ -1,5 +1,6 @@
 """The doors at which phones are looked at, named, revoked, reported lost and wiped. A phone registers by signing in."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import Max
@@ -14,7 +15,8 @@ from safety.access import sight_of, today
 from safety.authentication import device_id_of, token_to_wipe
 from safety.devices import OVERSEERS, confirm_wipe, device_for, devices_under, lose, order_wipe, revoke
 from safety.errors import NotFound, Unauthenticated
-from safety.models import Device, Person, Role
+from safety.models import Device, Role
+from safety.named import named
 from safety.paging import asked_of
 from safety.schema import refusals
 
@@ -35,6 +37,7 @@ EXAMPLE = {
     "current": False,
 }
 ROW = OpenApiExample("一台终端", value=EXAMPLE, response_only=True)
+ENDS = {"tags": [TAG], "request": None, "responses": {200: shapes.DeviceRow, **refusals(401, 404)}, "examples": [ROW]}
 
 
 class Devices(APIView):
@@ -84,18 +87,12 @@ class DeviceRevoke(APIView):
 
     @extend_schema(
         operation_id="devices_revoke",
-        tags=[TAG],
         summary="终端 · 停用",
         description="本人或系统管理员。立即失效,连接中的长连接随即断开;再次停用没有第二个效果。",
-        request=None,
-        responses={200: shapes.DeviceRow, **refusals(401, 404)},
-        examples=[ROW],
+        **ENDS,
     )
     def post(self, request, device_id: UUID) -> HttpResponse:
-        now = timezone.now()
-        device = device_for(request.user, device_id, roles=ADMINISTRATORS, now=now)
-        revoke(device, by=request.user, now=now)
-        return _row(request, device.pk)
+        return _ended(request, device_id, revoke)
 
 
 class DeviceLose(APIView):
@@ -103,18 +100,12 @@ class DeviceLose(APIView):
 
     @extend_schema(
         operation_id="devices_lose",
-        tags=[TAG],
         summary="终端 · 挂失",
         description="本人或系统管理员。立即停用并记为遗失;机上可能有什么,见 GET /devices/{device_id}/holdings。",
-        request=None,
-        responses={200: shapes.DeviceRow, **refusals(401, 404)},
-        examples=[ROW],
+        **ENDS,
     )
     def post(self, request, device_id: UUID) -> HttpResponse:
-        now = timezone.now()
-        device = device_for(request.user, device_id, roles=ADMINISTRATORS, now=now)
-        lose(device, by=request.user, now=now)
-        return _row(request, device.pk)
+        return _ended(request, device_id, lose)
 
 
 class DeviceWipe(APIView):
@@ -134,11 +125,10 @@ class DeviceWipe(APIView):
         examples=[OpenApiExample("先传完再清除", value={"rescue": True}, request_only=True), ROW],
     )
     def post(self, request, device_id: UUID) -> HttpResponse:
-        now = timezone.now()
-        device = device_for(request.user, device_id, roles=ADMINISTRATORS, now=now)
-        rescue = _checked(shapes.WipeOrder, request.data)["rescue"]
-        order_wipe(device, rescue=rescue, by=request.user, now=now)
-        return _row(request, device.pk)
+        def order(device: Device, **who_and_when) -> None:
+            order_wipe(device, rescue=_checked(shapes.WipeOrder, request.data)["rescue"], **who_and_when)
+
+        return _ended(request, device_id, order)
 
 
 class DeviceWiped(APIView):
@@ -172,16 +162,20 @@ def device_row(device: Device, current: UUID | None) -> dict:
     columns = ("id", "name", "registered_at", "last_used_at", "revoked_at", "lost_at")
     columns += ("wipe_ordered_at", "rescue_until", "wiped_at")
     row = {column: getattr(device, column) for column in columns}
-    people = {"person": _named(device.person), "revoked_by": _named(device.revoked_by)}
+    people = {"person": named(device.person), "revoked_by": device.revoked_by and named(device.revoked_by)}
     return row | people | {"current": device.id == current}
+
+
+def _ended(request, device_id: UUID, end: Callable) -> Response:
+    """One's own phone, or one that the administrator covers, is ended in some way. Raises NotAllowed, NotFound."""
+    now = timezone.now()
+    device = device_for(request.user, device_id, roles=ADMINISTRATORS, now=now)
+    end(device, by=request.user, now=now)
+    return _row(request, device.pk)
 
 
 def _row(request, device_id: UUID) -> Response:
     return Response(device_row(listed(Device.objects.filter(pk=device_id)).get(), device_id_of(request)))
-
-
-def _named(person: Person | None) -> dict | None:
-    return person and {"id": person.id, "name": person.name}
 
 
 def _checked(shape, data) -> dict:

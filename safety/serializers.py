@@ -104,6 +104,13 @@ class Flag(serializers.BooleanField):
         super().__init__(required=False, **more)
 
 
+class NamedShape(serializers.Serializer):
+    """Of whom or what the name is all that is told."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
 class Nothing(serializers.Serializer):
     """A door that takes no parameters."""
 

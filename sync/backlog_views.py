@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from safety.access import sight_of, today
 from safety.devices import OVERSEERS, device_for
 from safety.errors import NotAllowed
+from safety.named import named
 from safety.schema import refusals
 from sync import serializers as shapes
 from sync.backlog import Backlog, Holdings, MissingPhotos, PhoneWork, Wait, backlog_of, holdings_of, oversees
@@ -133,8 +134,8 @@ def _phone(work: PhoneWork, now: datetime) -> dict:
     ended = ("revoked_at", "lost_at", "wipe_ordered_at", "wiped_at")
     said = ("units", "ops", "blobs", "since", "contact_at", "app_version", "skew_ms")
     return {
-        **_named(device),
-        "person": _named(device.person),
+        **named(device),
+        "person": named(device.person),
         **{name: getattr(work, name) for name in said},
         "late": work.is_late(now),
         **{name: getattr(device, name) for name in ended},
@@ -143,13 +144,9 @@ def _phone(work: PhoneWork, now: datetime) -> dict:
 
 def _wait(wait: Wait) -> dict:
     row = {name: getattr(wait, name) for name in ("op_id", "verb", "said", "kind", "doc_id", "since")}
-    return row | {"person": _named(wait.person), "device": _named(wait.device), "waits_for": wait.words}
+    return row | {"person": named(wait.person), "device": named(wait.device), "waits_for": wait.words}
 
 
 def _photos(photos: MissingPhotos) -> dict:
     row = {name: getattr(photos, name) for name in ("unit", "site", "count", "ids", "since")}
-    return row | {"person": _named(photos.person)}
-
-
-def _named(thing) -> dict:
-    return {"id": thing.id, "name": thing.name}
+    return row | {"person": named(photos.person)}

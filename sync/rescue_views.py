@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from safety.access import sight_of, today
 from safety.authentication import device_id_of, token_to_rescue
 from safety.models import Person
+from safety.named import named
 from safety.paging import asked_of
 from safety.schema import page_shape, refusals
 from sync import serializers as shapes
@@ -155,8 +156,8 @@ class HandleView(APIView):
 def import_row(result: Result) -> dict:
     return {
         "id": result.id,
-        "device": _named(result.device),
-        "person": _named(result.device.person),
+        "device": named(result.device),
+        "person": named(result.device.person),
         "operations": [asdict(line) for line in result.operations],
         "photos": [asdict(line) for line in result.photos],
     }
@@ -173,11 +174,7 @@ def _orphan(one: Orphan, people: dict[UUID, Person]) -> dict:
     columns = ("id", "why", "op_id", "verb", "said", "collection", "doc_id", "at", "code")
     handled = None
     if one.is_handled:
-        by = _named(people[one.review.handled_by])
+        by = named(people[one.review.handled_by])
         handled = {"handled_at": one.review.handled_at, "handled_by": by, "note": one.review.note}
     row = {name: getattr(one, name) for name in columns}
-    return row | {"person": _named(one.person), "device": _named(one.device), "reason": one.words, "handled": handled}
-
-
-def _named(thing) -> dict:
-    return {"id": thing.id, "name": thing.name}
+    return row | {"person": named(one.person), "device": named(one.device), "reason": one.words, "handled": handled}

@@ -2,10 +2,7 @@
 
 from rest_framework import serializers
 
-
-class NamedShape(serializers.Serializer):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
+from safety.serializers import NamedShape
 
 
 class PhoneShape(serializers.Serializer):

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from safety.guard import lifted
 from safety.ids import new_id
 from safety.models import Clock
 from tests.makers import make_checklist, make_district, make_person, make_school, make_shift, make_site
@@ -47,6 +48,13 @@ def clock(request):
         "transactional_db" if request.node.get_closest_marker("django_db").kwargs.get("transaction") else "db"
     )
     Clock.objects.get_or_create(id=1, defaults={"seq": 0, "epoch": f"e-{new_id()}"})
+
+
+@pytest.fixture
+def unguarded():
+    """For tests that set rows up as no verb would, or tamper with them on purpose."""
+    with lifted():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,30 +27,17 @@ from inspections.models.rectification import StatementKind
 from inspections.reading import COLLECTIONS
 from safety.access import sight_of, today
 from safety.changes import unit
-from safety.guard import lifted
 from safety.ids import new_id
 from safety.models import Index
 from tests.makers import make_checklist, make_person, make_school, make_site, make_task
+from tests.sessions import reader
 from tests.statements import statements
 from tests.sync.phone import Phone
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def unguarded():
-    """For tests that set rows up as no verb would."""
-    with lifted():
-        yield
-
-
 API = "/api/v1"
-
-
-def reader(person):
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
 
 
 def visit(town, *, by=None, answers=None, submit=True, site=None, phone=None):

@@ -30,16 +30,11 @@ from safety.unit_admin import EvidenceAdmin, Noted, SightedAdmin, UnitAdmin
 from tests.inspections.test_reading import item_of, say, visit
 from tests.makers import PASSWORD, make_organisation, make_person, make_school, make_shift
 from tests.safety.test_reading import raise_alert
+from tests.sessions import signed_in
 
 pytestmark = pytest.mark.django_db
 
 FORMS = {model: each for model, each in admin.site._registry.items() if isinstance(each, UnitAdmin)}
-
-
-def desk(person):
-    client = Client(enforce_csrf_checks=False)
-    client.force_login(person, backend="safety.access.PostBackend")
-    return client
 
 
 def address(model, page, *args):
@@ -88,7 +83,7 @@ def soon(hours):
 @pytest.fixture
 def office(town):
     draft = TemplateVersion.objects.get(pk=town.checklist.pk)
-    return SimpleNamespace(town=town, client=desk(town.administrator), template=draft.template)
+    return SimpleNamespace(town=town, client=signed_in(town.administrator), template=draft.template)
 
 
 def said_new(model, office):
@@ -233,14 +228,14 @@ def test_evidence_is_shown_and_never_touched(office):
 
 @pytest.mark.parametrize("who", ["officer", "safety", "inspector", "principal", "approver"])
 def test_admin_is_closed_to_everybody_but_administrators(town, who):
-    client = desk(getattr(town, who))
+    client = signed_in(getattr(town, who))
     answer = client.get("/admin/")
     assert (answer.status_code, answer["Location"]) == (302, "/admin/login/?next=/admin/")
     assert client.post(address(Organisation, "add"), {"name": "x"}).status_code == 302
 
 
 def test_administrator_whose_post_has_ended_is_shown_out(town):
-    client = desk(town.administrator)
+    client = signed_in(town.administrator)
     assert client.get("/admin/").status_code == 200
     town.administrator.posts.update(to_on=today(timezone.now()) - timedelta(days=1))
     assert client.get("/admin/").status_code == 302
@@ -249,7 +244,7 @@ def test_administrator_whose_post_has_ended_is_shown_out(town):
 def test_administrator_of_another_district_sees_and_changes_nothing_of_this_one(town):
     item = item_of(town)
     alert = raise_alert(town)
-    client = desk(make_person(role=Role.ADMINISTRATOR, at=town.elsewhere))
+    client = signed_in(make_person(role=Role.ADMINISTRATOR, at=town.elsewhere))
     for row in (item, alert, town.canteen, town.principal, town.principal.posts.get(), town.officer.shifts.get()):
         model = type(row)
         assert str(row.pk) not in client.get(address(model, "changelist")).content.decode(), model
@@ -298,7 +293,7 @@ def test_moved_node_takes_its_subtree_along(town):
     city = town.district.parent
     mine = make_person(role=Role.ADMINISTRATOR, at=city)
     other = make_organisation(kind=OrganisationKind.DISTRICT, parent=city, name="新区教育局")
-    client = desk(mine)
+    client = signed_in(mine)
     saved(save(client, address(Organisation, "change", town.school.pk), parent=str(other.pk)))
     town.school.refresh_from_db()
     assert town.school.path.startswith(other.path)
@@ -460,7 +455,7 @@ def test_restricted_visit_is_not_shown_to_an_administrator(town):
         work.lock({seen.unit_id})
         seen.audience, seen.named = "restricted", [str(town.inspector.pk)]
         work.say(seen, "inspection.narrowed", body=work.body(b"{}"), urgency=None)
-    client = desk(town.administrator)
+    client = signed_in(town.administrator)
     assert str(seen.pk) not in client.get(address(type(seen), "changelist")).content.decode()
     assert client.get(address(type(seen), "change", seen.pk)).status_code == 302
 
@@ -475,7 +470,7 @@ def test_history_leaves_out_what_another_unit_said_of_the_same_id(office):
     with unit(actor=None, source="test") as work:
         work.lock({office.town.elsewhere.pk})
         noted = Noted("shifts", office.town.canteen.pk, office.town.elsewhere.pk)
-        work.say(noted, "shift.dropped", body=None, urgency=None)
+        work.say(noted, "shift.dropped", body=work.body(b"{}"), urgency=None)
     page = office.client.get(address(Site, "history", office.town.canteen.pk)).content.decode()
     assert "新建" in page and "撤下" not in page
 
@@ -489,5 +484,5 @@ def test_log_is_listed_in_words_and_found_by_what_it_is_about(office):
 
 
 def test_person_without_the_post_is_told_why_the_admin_stays_closed(town):
-    page = desk(town.officer).get("/admin/login/?next=/admin/").content.decode()
+    page = signed_in(town.officer).get("/admin/login/?next=/admin/").content.decode()
     assert "没有系统管理员任职" in page and "回到首页" in page

@@ -9,7 +9,6 @@ import pytest
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
-from django.test import Client
 from django.utils import timezone
 
 from safety import consumers, hub, jobs, ring
@@ -23,6 +22,7 @@ from safety.models.organisation import Organisation
 from safety.threads import in_thread
 from tests.makers import make_person, make_shift, make_site, make_token, raise_alert
 from tests.safety.test_alerts import say
+from tests.sessions import signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -201,8 +201,7 @@ def make_inactive(person):
 
 
 def session_of(person):
-    client = Client()
-    client.force_login(person, backend="safety.access.PostBackend")
+    client = signed_in(person)
     return client, client.cookies[django_settings.SESSION_COOKIE_NAME].value
 
 

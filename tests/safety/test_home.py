@@ -16,14 +16,9 @@ from safety.home import QUIET, said_ago, server_state
 from safety.openapi import document
 from safety.worker import beat, last_beat
 from tests.makers import PASSWORD, make_school, raise_alert
+from tests.sessions import signed_in
 
 STATIC = Path(settings.BASE_DIR) / "safety" / "static" / "safety"
-
-
-def signed_in(person):
-    client = Client()
-    client.force_login(person, backend="safety.access.PostBackend")
-    return client
 
 
 @pytest.mark.django_db
@@ -66,8 +61,7 @@ def test_duty_officer_signs_in_and_lands_on_the_queue(town):
 @pytest.mark.django_db
 def test_button_of_the_page_acknowledges_through_the_api_with_its_csrf_token(town):
     alert = raise_alert(site=town.canteen)
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(town.officer, backend="safety.access.PostBackend")
+    client = signed_in(town.officer, enforce_csrf_checks=True)
     token = client.get("/").cookies["csrftoken"].value
     address = f"/api/v1/alerts/{alert.id}/acknowledge"
     assert client.post(address, "{}", content_type="application/json").status_code == 403

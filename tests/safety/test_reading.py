@@ -10,7 +10,6 @@ from safety import serializers as shapes
 from safety.access import sight_of, today
 from safety.alerts import Urgency
 from safety.changes import unit
-from safety.guard import lifted
 from safety.ids import new_id
 from safety.models import (
     Alert,
@@ -30,24 +29,12 @@ from safety.models import (
 from safety.models.device import Device
 from safety.reading import COLLECTIONS
 from tests.makers import make_organisation, make_person, make_school, make_shift, make_site
+from tests.sessions import reader
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def unguarded():
-    """For tests that tamper with rows on purpose."""
-    with lifted():
-        yield
-
-
 API = "/api/v1"
-
-
-def reader(person):
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
 
 
 def ids(client, address, **query):

@@ -13,6 +13,7 @@ from safety.ids import new_id
 from safety.models import Change, Device, DeviceToken
 from safety.models.device import TOKEN_DAYS
 from tests.makers import PASSWORD, make_person, make_token
+from tests.sessions import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -267,7 +268,6 @@ def test_account_that_is_disabled_is_told_so_by_its_phone_s_cookie_beside_a_desk
 
 
 def test_desk_s_session_cannot_change_things_without_its_csrf_token(town):
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(town.officer, backend="safety.access.PostBackend")
+    client = signed_in(town.officer, enforce_csrf_checks=True)
     assert client.post("/api/v1/auth/logout").status_code == 403
     assert client.get("/api/v1/auth/me").status_code == 200

@@ -13,6 +13,7 @@ from safety.models import Change
 from sync.contacts import Heard, note_contact
 from sync.jobs import drain_deferred
 from sync.models import Review
+from tests.sessions import signed_in
 from tests.sync.phone import Phone
 from tests.sync.test_imports import exported
 from tests.sync.test_orphans import refuse
@@ -21,14 +22,8 @@ from tests.sync.test_push import photo, start, tell
 pytestmark = pytest.mark.django_db
 
 
-def session(person):
-    client = Client()
-    client.force_login(person, backend="safety.access.PostBackend")
-    return client
-
-
 def shown(person, address):
-    response = session(person).get(address)
+    response = signed_in(person).get(address)
     assert response.status_code == 200
     return re.sub(r"\s+", " ", response.content.decode())
 
@@ -85,7 +80,7 @@ def test_others_see_their_own_phones_alone(town, late, who):
 
 @pytest.mark.parametrize("who", ["colleague", "principal", "approver", "stranger"])
 def test_page_of_anothers_phone_is_unknown_to_strangers(town, late, who):
-    client = session(getattr(town, who))
+    client = signed_in(getattr(town, who))
     known, unknown = client.get(page_of(late)), client.get(f"/phones/{new_id()}/")
     assert (known.status_code, known.content) == (404, unknown.content)
     assert client.post(page_of(late), {"do": "lose"}).status_code == 404
@@ -96,7 +91,7 @@ def test_page_of_anothers_phone_is_unknown_to_strangers(town, late, who):
 def test_owner_reports_the_own_phone_lost_and_gets_the_list(town, late):
     start(late, town)
     late.send()
-    client = session(town.inspector)
+    client = signed_in(town.inspector)
     words = client.post(page_of(late), {"do": "lose"}, follow=True).content.decode()
     for told in ("已挂失：这台手机立即失效", "未提交的检查", town.canteen.name, "30 张照片"):
         assert told in words
@@ -105,7 +100,7 @@ def test_owner_reports_the_own_phone_lost_and_gets_the_list(town, late):
 
 
 def test_administrator_orders_the_wipe_and_changes_the_way_of_it(town, late):
-    client = session(town.administrator)
+    client = signed_in(town.administrator)
     assert "七天内" in client.post(page_of(late), {"do": "rescue"}, follow=True).content.decode()
     words = client.get(page_of(late)).content.decode()
     assert "改为直接清除" in words and "可先补传到" in words
@@ -115,20 +110,19 @@ def test_administrator_orders_the_wipe_and_changes_the_way_of_it(town, late):
 
 
 def test_owner_and_officer_may_not_order_a_wipe(town, late):
-    assert session(town.inspector).post(page_of(late), {"do": "wipe"}).status_code == 403
-    assert session(town.officer).post(page_of(late), {"do": "wipe"}).status_code == 404
-    assert session(town.inspector).post(page_of(late), {"do": "something"}).status_code == 404
+    assert signed_in(town.inspector).post(page_of(late), {"do": "wipe"}).status_code == 403
+    assert signed_in(town.officer).post(page_of(late), {"do": "wipe"}).status_code == 404
+    assert signed_in(town.inspector).post(page_of(late), {"do": "something"}).status_code == 404
 
 
 def test_forms_want_their_token(town, late):
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(town.administrator, backend="safety.access.PostBackend")
+    client = signed_in(town.administrator, enforce_csrf_checks=True)
     assert client.post(page_of(late), {"do": "lose"}).status_code == 403
 
 
 def test_what_nobody_took_in_is_listed_opened_and_marked(town):
     about = refuse(town, note="漏记的温度")["op_id"]
-    client = session(town.administrator)
+    client = signed_in(town.administrator)
     assert "督学乙" in client.get("/phones/left/").content.decode()
     address = f"/phones/left/{about}/"
     assert "漏记的温度" in client.get(address).content.decode()
@@ -153,12 +147,12 @@ def test_step_that_was_applied_out_of_order_stands_in_its_list(town):
     "address", ["/phones/left/?why=nothing", "/phones/left/?after=x", f"/phones/left/{UUID(int=7)}/"]
 )
 def test_page_that_is_none_is_unknown(town, address):
-    assert session(town.administrator).get(address).status_code == 404
+    assert signed_in(town.administrator).get(address).status_code == 404
 
 
 @pytest.mark.parametrize("who", ["inspector", "officer", "principal"])
 def test_lists_and_import_are_refused_to_others(town, who):
-    client = session(getattr(town, who))
+    client = signed_in(getattr(town, who))
     assert client.get("/phones/left/").status_code == client.get("/phones/import/").status_code == 403
 
 
@@ -169,13 +163,13 @@ def test_file_is_brought_in_and_each_verdict_told_in_plain_words(town, tmp_path)
     file = tmp_path / "outbox.zip"
     file.write_bytes(exported(phone))
     with file.open("rb") as opened:
-        words = session(town.administrator).post("/phones/import/", {"file": opened}).content.decode()
+        words = signed_in(town.administrator).post("/phones/import/", {"file": opened}).content.decode()
     assert "已办理 1 条" in words and "没有接受 1 条" in words
     assert "可能太旧" in words and "required field" not in words
 
 
 def test_wrong_file_and_no_file_are_said_so(town, tmp_path):
-    client = session(town.administrator)
+    client = signed_in(town.administrator)
     assert "请先选择" in client.post("/phones/import/").content.decode()
     file = tmp_path / "outbox.zip"
     file.write_bytes(b"no zip")
