@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Model, QuerySet
@@ -235,6 +235,9 @@ class UnitAdmin(SightedAdmin):
         field = super().formfield_for_dbfield(db_field, request, **more)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
+        if field is not None and isinstance(field.widget, AdminSplitDateTime):
+            for part, words in zip(field.widget.widgets, ("日期", "时间"), strict=True):
+                part.attrs["aria-label"] = f"{field.label}{words}"
         return field
 
     def kind(self, *, change: bool) -> str:
