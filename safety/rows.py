@@ -426,9 +426,8 @@ def upsert(model: type[Model], rows: Collection[Model | tuple], *, keep: frozens
 def _copy(cursor, plan: Plan, values: list[tuple]) -> None:
     def run(sql: str, parameters: None, many: bool, context: dict) -> None:
         with cursor.copy(sql) as copy:
-            copy.set_types(
-                plan.copied_types
-            )  # COPY checks the length of varchar itself, but its types are those of the wire
+            # those of the wire: COPY checks the length of varchar itself
+            copy.set_types(plan.copied_types)
             for row in values:
                 copy.write_row(row)
 
